@@ -1,0 +1,1 @@
+"""S-VAM on ROS 2: what runs on the robot."""

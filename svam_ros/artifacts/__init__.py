@@ -1,0 +1,1 @@
+"""Model directories: manifest, verified load, atomic save."""

@@ -1,0 +1,1 @@
+"""The table of processes, and how they are started and stopped."""

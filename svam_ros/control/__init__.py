@@ -1,0 +1,1 @@
+"""The law of motion: chunk timeline, motion limiter, guard; numpy and ruckig only."""

@@ -1,0 +1,1 @@
+"""Ways to run one forward pass, chosen by name."""

@@ -1,0 +1,1 @@
+"""S-VAM in pure torch: no ROS, no files."""

@@ -1,0 +1,1 @@
+"""Stage timer, histograms and reports."""

@@ -1,0 +1,1 @@
+"""The simulated Cobot: MuJoCo model, tasks and scripted experts."""

@@ -1,0 +1,1 @@
+"""Messages to observations and actions to commands, said once."""

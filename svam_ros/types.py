@@ -1,0 +1,117 @@
+"""What crosses from one layer to the next: frames, observations, chunks and motion plans.
+
+Every class is frozen and holds plain numpy arrays. Data goes one way:
+``CameraFrame`` -> ``Observation`` -> ``ActionChunk`` -> ``MotionPlan`` -> arm command.
+
+Stamps that end in ``_ns`` without a further word are ROS time in nanoseconds (the clock of
+``header.stamp``); ``steady_ns`` is the monotonic clock of this process, the only clock on which
+timeouts run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+"""Joint vectors and everything computed from them."""
+
+ImageArray = NDArray[np.uint8]
+"""Pixels, ``(height, width, 3)`` in RGB order."""
+
+
+@dataclass(frozen=True)
+class CameraFrame:
+    """One decoded colour picture of the front camera."""
+
+    rgb: ImageArray
+    """``(height, width, 3)`` uint8, RGB."""
+    stamp_ns: int
+    """When the shutter opened, ROS time."""
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """The measured joints of both arms, in the order of :class:`svam_ros.cobot.Cobot`."""
+
+    positions: FloatArray
+    """``(14,)``: rad for joints, m of opening for grippers."""
+    velocities: FloatArray
+    """``(14,)``: rad/s and m/s."""
+    left_stamp_ns: int
+    right_stamp_ns: int
+
+    @property
+    def stamp_ns(self) -> int:
+        """The older of the two stamps: the state is as old as its oldest half."""
+        return min(self.left_stamp_ns, self.right_stamp_ns)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the policy acts on: a frame, the joints as of that frame, and an instruction."""
+
+    frame: CameraFrame
+    arms: ArmState
+    instruction: str
+
+    @property
+    def stamp_ns(self) -> int:
+        """The frame's stamp: the moment that the chunk's steps are counted from."""
+        return self.frame.stamp_ns
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """``exec_horizon`` joint targets in a row, made from one observation.
+
+    Step ``i`` is the target for the moment
+    ``observation_stamp_ns + (first_step + i + 1) * step_s``.
+    """
+
+    actions: FloatArray
+    """``(exec_horizon, 14)`` absolute targets: rad, m of gripper opening."""
+    observation_stamp_ns: int
+    first_step: int
+    """Index of ``actions[0]`` in the prediction; earlier steps were already past."""
+    step_s: float
+    run_id: str
+    """Drawn anew by every policy process and at every activation."""
+    sequence: int
+    """Counts up by one within a run."""
+
+    def target_times_ns(self) -> NDArray[np.int64]:
+        """``(exec_horizon,)`` ROS times at which each step is due."""
+        steps = np.arange(len(self.actions), dtype=np.int64) + self.first_step + 1
+        return self.observation_stamp_ns + steps * round(self.step_s * 1e9)
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """What each of the 14 joints may do; every array is ``(14,)``."""
+
+    lower: FloatArray
+    upper: FloatArray
+    velocity: FloatArray
+    acceleration: FloatArray
+    jerk: FloatArray
+
+
+@dataclass(frozen=True)
+class MotionPlan:
+    """Joint targets on the plan's own clock, ending at rest.
+
+    ``positions[i]`` is due at ``start_ns + times_ns[i]``; the last velocity is zero.
+    """
+
+    start_ns: int
+    times_ns: NDArray[np.int64]
+    """``(n,)`` strictly increasing offsets from ``start_ns``."""
+    positions: FloatArray
+    """``(n, 14)``."""
+    velocities: FloatArray
+    """``(n, 14)``; the last row is zero."""
+    run_id: str
+    sequence: int

@@ -1,0 +1,1 @@
+"""Makes the model directories that svam_ros runs."""
