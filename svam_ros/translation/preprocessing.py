@@ -51,7 +51,9 @@ def prepare_image(rgb: ImageArray, preparation: ImagePreparation) -> ImageArray:
         top, left = (height - side) // 2, (width - side) // 2
         rgb = rgb[top : top + side, left : left + side]
     flag = cv2.INTER_AREA if preparation.interpolation == "area" else cv2.INTER_LINEAR
-    return cv2.resize(rgb, (preparation.size, preparation.size), interpolation=flag).astype(np.uint8)
+    return np.asarray(
+        cv2.resize(rgb, (preparation.size, preparation.size), interpolation=flag), dtype=np.uint8
+    )
 
 
 def image_to_network(rgb: ImageArray) -> NDArray[np.float32]:

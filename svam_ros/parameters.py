@@ -1,0 +1,161 @@
+"""Parameters are data: one frozen dataclass per process.
+
+The dataclass feeds the command line (tyro reads the docstrings), the ROS parameters (descriptor,
+range, validation) and the tables in ``docs/reference.md``. Ranges and choices stand in the type:
+``Annotated[float, Range(25.0, 200.0)]``, ``Literal["raw", "compressed"]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import docstring_parser
+
+T = TypeVar("T")
+
+
+class ParameterError(ValueError):
+    """A parameter has a value that is not allowed; the text gives the value got and those allowed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed interval that a number must lie in."""
+
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class ParameterDescription:
+    """All that is known of one parameter."""
+
+    name: str
+    kind: type
+    """``bool``, ``int``, ``float`` or ``str``."""
+    default: bool | int | float | str
+    text: str
+    limits: Range | None
+    choices: tuple[str, ...]
+
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.limits:
+            return f"{self.limits.minimum:g} to {self.limits.maximum:g}"
+        return ", ".join(self.choices) if self.choices else f"any {self.kind.__name__}"
+
+    def check(self, value: object) -> None:
+        """Raise :class:`ParameterError` unless ``value`` is allowed."""
+        numbers = (int, float) if self.kind is float else (self.kind,)
+        right_type = isinstance(value, numbers) and (self.kind is bool or not isinstance(value, bool))
+        inside = right_type
+        if right_type and self.limits and isinstance(value, (int, float)):
+            inside = math.isfinite(value) and self.limits.minimum <= value <= self.limits.maximum
+        if right_type and self.choices:
+            inside = value in self.choices
+        if not inside:
+            hint = "".join(f" Did you mean '{m}'?" for m in get_close_matches(str(value), self.choices, 1))
+            raise ParameterError(f"parameter '{self.name}' is {value!r}, allowed is {self.allowed()}.{hint}")
+
+
+def describe(parameters: type) -> list[ParameterDescription]:
+    """The parameters of a dataclass, in order, with ranges and docstrings."""
+    hints = get_type_hints(parameters, include_extras=True)
+    texts = {p.arg_name: p.description or "" for p in docstring_parser.parse_from_object(parameters).params}
+    descriptions = []
+    for field in dataclasses.fields(parameters):
+        hint, limits, choices = hints[field.name], None, ()
+        if get_origin(hint) is Annotated:
+            limits = next((extra for extra in get_args(hint)[1:] if isinstance(extra, Range)), None)
+            hint = get_args(hint)[0]
+        if get_origin(hint) is Literal:
+            choices, hint = get_args(hint), str
+        text = " ".join(texts.get(field.name, "").split())
+        default: Any = field.default
+        descriptions.append(ParameterDescription(field.name, hint, default, text, limits, choices))
+    return descriptions
+
+
+def build(parameters: type[T], values: dict[str, Any]) -> T:
+    """Make the dataclass from ``values`` after checking every one.
+
+    Raises:
+        ParameterError: an unknown name, or a value outside its range or choices.
+    """
+    known = {description.name: description for description in describe(parameters)}
+    for name, value in values.items():
+        if name not in known:
+            hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(name, known, 1))
+            raise ParameterError(f"unknown parameter '{name}'{hint} Known: {', '.join(known)}")
+        known[name].check(value)
+    return parameters(**values)
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    """policy_node: turns the newest frame and an instruction into chunks."""
+
+    model: str = "tiny"
+    """Model directory: a path, or the name of one that ships with the package."""
+    engine: Literal["eager", "scripted"] = "eager"
+    """The way to run the network."""
+    profile: str = "cobot_magic"
+    """Robot profile: which topics, joint names and units the drivers use."""
+    instruction: str = ""
+    """What to do, in words. Empty: wait for one on the instruction topic."""
+    image_transport: Literal["raw", "compressed"] = "raw"
+    """Subscribe to the camera's raw image topic or to its /compressed sibling."""
+    image_decoder: Literal["numpy", "cv_bridge"] = "numpy"
+    """Decode raw images with the checked numpy function, or with cv_bridge from an apt install."""
+    max_image_age_ms: Annotated[float, Range(20.0, 2000.0)] = 150.0
+    """A frame older than this at the start of inference is not used."""
+    max_joint_age_ms: Annotated[float, Range(5.0, 500.0)] = 60.0
+    """Joint states may be older than their frame by at most this much."""
+    replan_steps: Annotated[int, Range(1, 64)] = 5
+    """Observations that chunks are made from lie at least this many steps apart."""
+    publish_lead_ms: Annotated[float, Range(0.0, 100.0)] = 10.0
+    """Time a published chunk takes to reach the guard: steps due earlier are left out."""
+    noise: Literal["fixed", "fresh"] = "fixed"
+    """Draw the network's noise once (bit-repeatable) or anew for every chunk."""
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """Seed of the network's noise."""
+    threads: Annotated[int, Range(1, 64)] = 1
+    """CPU threads for the network."""
+
+
+@dataclass(frozen=True)
+class GuardParameters:
+    """guard_node: the only process that commands the arms."""
+
+    profile: str = "cobot_magic"
+    """Robot profile: which topics, joint names and units the drivers use."""
+    command_rate_hz: Annotated[float, Range(0.0, 200.0)] = 0.0
+    """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    max_observation_age_ms: Annotated[float, Range(50.0, 5000.0)] = 800.0
+    """A chunk whose observation is older than this on arrival is rejected."""
+    ramp_speed_fraction: Annotated[float, Range(0.01, 1.0)] = 0.2
+    """Speed of the ramp to the first set-point, as a fraction of the limits."""
+    joint_state_hold_ms: Annotated[float, Range(20.0, 2000.0)] = 150.0
+    """Joint states older than this make the arms hold."""
+    joint_state_stop_ms: Annotated[float, Range(50.0, 5000.0)] = 500.0
+    """Joint states older than this stop the arms until they are engaged again."""
+
+
+@dataclass(frozen=True)
+class SimulationParameters:
+    """cobot_sim_node: the simulated Cobot, with the topics of the real one."""
+
+    profile: str = "cobot_magic"
+    """Robot profile: which topics, joint names and units to speak."""
+    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    """The scene."""
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """Seed of the scene: positions of the objects."""
+    driver_quirks: bool = False
+    """Behave as badly as the real drivers can: missing joint names mean 0 rad, six velocities."""
+    publish_compressed: bool = False
+    """Publish JPEG pictures on the camera's /compressed sibling too."""
