@@ -59,7 +59,7 @@ def _first_step(points: list[Any], step_s: float) -> int:
     """Index of the first step, after checking that all points lie on the control grid."""
     step_ns = round(step_s * 1e9)
     offsets_ns = np.array([stamp_to_ns(point.time_from_start) for point in points], dtype=np.int64)
-    first = round(offsets_ns[0] / step_ns) - 1
+    first: int = round(float(offsets_ns[0]) / step_ns) - 1
     expected = (np.arange(len(points)) + first + 1) * step_ns
     if first < 0 or np.any(np.abs(offsets_ns - expected) > 1_000_000):
         raise RejectedMessage(

@@ -1,0 +1,133 @@
+"""Which processes make up the system, with which parameters: one table for `ros2 launch` and `svam demo`.
+
+The launch files and the demo only translate it: into ``launch_ros`` actions, or into child processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from svam_ros import graph
+from svam_ros.parameters import (
+    GuardParameters,
+    ParameterError,
+    PolicyParameters,
+    Range,
+    SimulationParameters,
+    build,
+)
+
+PACKAGE = "svam_ros"
+
+
+@dataclass(frozen=True)
+class RobotOptions:
+    """Arguments of ``svam.launch.py``: policy and guard for the real robot."""
+
+    model: str = "tiny"
+    """Model directory: a path, or the name of one that ships with the package."""
+    engine: Literal["eager", "scripted"] = "eager"
+    """The way to run the network."""
+    profile: str = "cobot_magic"
+    """Robot profile: which topics, joint names and units the drivers use."""
+    instruction: str = ""
+    """What to do, in words. Empty: wait for one on the instruction topic."""
+    namespace: str = ""
+    """ROS namespace of our nodes; the robot's own topics come from the profile."""
+    topic_map: str = ""
+    """Remappings, such as "/camera_f/color/image_raw:=/front/image_raw", separated by blanks."""
+
+
+@dataclass(frozen=True)
+class SimulationOptions(RobotOptions):
+    """Arguments of ``simulation.launch.py``: the same with the simulated Cobot."""
+
+    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    """The scene."""
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """Seed of the scene."""
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process: a node, how to start it, and what it is told."""
+
+    name: str
+    executable: str
+    """As in ``ros2 run svam_ros <executable>``."""
+    module: str
+    """As in ``python -m <module>``."""
+    managed: bool
+    """A lifecycle node: configure and activate it."""
+    parameters: dict[str, bool | int | float | str]
+    namespace: str
+    remappings: tuple[tuple[str, str], ...]
+
+
+def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
+    """policy_node and guard_node.
+
+    Raises:
+        ParameterError: an option is not allowed.
+    """
+    policy = build(
+        PolicyParameters,
+        {
+            "model": options.model,
+            "engine": options.engine,
+            "profile": options.profile,
+            "instruction": options.instruction,
+        },
+    )
+    guard = build(GuardParameters, {"profile": options.profile})
+    return (
+        _spec(graph.GUARD_NODE, guard, options),
+        _spec(graph.POLICY_NODE, policy, options, managed=True),
+    )
+
+
+def simulation_processes(options: SimulationOptions) -> tuple[ProcessSpec, ...]:
+    """The simulated Cobot, and the robot's processes on top of it.
+
+    Raises:
+        ParameterError: an option is not allowed.
+    """
+    simulation = build(
+        SimulationParameters,
+        {"profile": options.profile, "task": options.task, "seed": options.seed},
+    )
+    return (_spec(graph.SIMULATION_NODE, simulation, options), *robot_processes(options))
+
+
+def parse_topic_map(text: str) -> tuple[tuple[str, str], ...]:
+    """``"a:=b c:=d"`` -> ``(("a", "b"), ("c", "d"))``.
+
+    Raises:
+        ParameterError: a part is not of the form ``from:=to``.
+    """
+    pairs = []
+    for part in text.split():
+        source, separator, target = part.partition(":=")
+        if not (source and separator and target):
+            raise ParameterError(f"topic_map has '{part}', allowed is from:=to, separated by blanks")
+        pairs.append((source, target))
+    return tuple(pairs)
+
+
+def _spec(
+    name: str,
+    parameters: PolicyParameters | GuardParameters | SimulationParameters,
+    options: RobotOptions,
+    managed: bool = False,
+) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        executable=name,
+        module=f"svam_ros.nodes.{name}",
+        managed=managed,
+        parameters=dataclasses.asdict(parameters),
+        namespace=options.namespace,
+        remappings=parse_topic_map(options.topic_map),
+    )

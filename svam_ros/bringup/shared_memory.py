@@ -1,0 +1,60 @@
+"""Removes Fast DDS shared-memory segments that no process uses any more.
+
+A node that is killed leaves its segments (32 MB each with our profile) in ``/dev/shm``; they stay until
+reboot and make later nodes print errors about lock files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - this is POSIX shared memory, not a temporary file
+
+
+def segments() -> set[Path]:
+    """Fast DDS's files in shared memory that belong to this user."""
+    if not SHARED_MEMORY.is_dir():
+        return set()
+    found = [*SHARED_MEMORY.glob("fastdds_*"), *SHARED_MEMORY.glob("sem.fastdds_*")]
+    return {path for path in found if _owner(path) == os.getuid()}
+
+
+def abandoned_segments() -> set[Path]:
+    """Segments that no process of this user has mapped or open."""
+    in_use = _paths_in_use()
+    return {path for path in segments() if str(path) not in in_use}
+
+
+def remove_abandoned_segments(keep: frozenset[Path] = frozenset()) -> int:
+    """Delete abandoned segments, except those in ``keep``.
+
+    Returns:
+        How many were deleted.
+    """
+    doomed = abandoned_segments() - keep
+    for path in doomed:
+        path.unlink(missing_ok=True)
+    return len(doomed)
+
+
+def _owner(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return -1
+
+
+def _paths_in_use() -> set[str]:
+    used: set[str] = set()
+    prefix = str(SHARED_MEMORY)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for line in (process / "maps").read_text(errors="replace").splitlines():
+                start = line.find(prefix)
+                if start >= 0:
+                    used.add(line[start:].strip())
+            used.update(os.readlink(link) for link in (process / "fd").iterdir())
+        except OSError:  # noqa: PERF203 - a process that ended meanwhile, or is not ours to look at
+            continue
+    return used

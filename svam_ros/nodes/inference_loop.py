@@ -1,0 +1,220 @@
+"""The thread that turns observations into chunks, beside the executor that receives messages.
+
+Inference takes tens to hundreds of milliseconds, so it never runs in a callback. The loop takes the
+newest frame only, and only when both arms have reported past it; it knows nothing of rclpy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from svam_ros.engines.policy_engine import PolicyEngine, Prediction
+from svam_ros.profiling.stage_timer import StageTimer
+from svam_ros.translation.joint_states import ArmReading
+from svam_ros.translation.observation import ObservationAssembler
+from svam_ros.translation.rejection import RejectedMessage
+from svam_ros.types import ActionChunk, CameraFrame, Observation
+
+
+@dataclass(frozen=True)
+class PendingFrame:
+    """A frame that has arrived but was not decoded: only frames that are used are worth it."""
+
+    stamp_ns: int
+    decode: Callable[[], CameraFrame]
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """What the loop needs of the node's parameters."""
+
+    run_id: str
+    replan_steps: int
+    publish_lead_ns: int
+    max_image_age_ns: int
+    max_joint_age_ms: float
+
+
+@dataclass(frozen=True)
+class ChunkTiming:
+    """What is said about a chunk on the timing topic."""
+
+    run_id: str
+    sequence: int
+    observation_age_ms: float
+    """From the observation's stamp to the chunk's publication."""
+    stages_ms: dict[str, float]
+    input_digest: str
+
+
+class InferenceLoop:
+    """Runs an engine on the newest complete observation, again and again, until stopped.
+
+    Args:
+        engine: makes predictions; used from the loop's thread only.
+        settings: see :class:`InferenceSettings`.
+        now_ns: ROS time.
+        publish_chunk: sends a chunk; called in the loop's thread, timed as stage ``publish``.
+        publish_timing: called after each chunk.
+        report: called with one sentence when something was refused; must throttle itself.
+    """
+
+    def __init__(
+        self,
+        engine: PolicyEngine,
+        settings: InferenceSettings,
+        now_ns: Callable[[], int],
+        publish_chunk: Callable[[ActionChunk], None],
+        publish_timing: Callable[[ChunkTiming], None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._now_ns = now_ns
+        self._publish_chunk = publish_chunk
+        self._publish_timing = publish_timing
+        self._report = report
+        self._assembler = ObservationAssembler(settings.max_joint_age_ms)
+        self._wakeup = threading.Condition()
+        self._newest: PendingFrame | None = None
+        self._instruction: str | None = None
+        self._instruction_is_new = False
+        self._last_observation_ns = 0
+        self._sequence = 0
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self.counters: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Begin to make chunks."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the pass that runs, then end the thread."""
+        with self._wakeup:
+            self._stopping = True
+            self._wakeup.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the loop against its will."""
+        return self._failure
+
+    def set_instruction(self, text: str) -> None:
+        """Act on ``text`` (already checked) from the next pass on."""
+        with self._wakeup:
+            self._instruction_is_new = self._instruction_is_new or text != self._instruction
+            self._instruction = text
+            self._wakeup.notify_all()
+
+    def add_frame(self, frame: PendingFrame) -> None:
+        """A frame has arrived; an older one that was not used yet is forgotten."""
+        with self._wakeup:
+            self.counters["frames"] += 1
+            self._newest = frame
+            self._wakeup.notify_all()
+
+    def add_reading(self, arm: str, reading: ArmReading) -> None:
+        """A state of one arm has arrived."""
+        with self._wakeup:
+            self._assembler.add_reading(arm, reading)
+            if self._newest is not None:
+                self._wakeup.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while (frame := self._next_frame()) is not None:
+                self._act_on(frame)
+        except Exception as error:  # the node reports it and ends the process
+            self._failure = error
+
+    def _next_frame(self) -> PendingFrame | None:
+        """Wait for a frame that may be used; ``None`` when the loop is told to stop."""
+        step_ns = round(self._engine.step_s * 1e9)
+        # Half a step of grace: the camera's clock does not tick in multiples of ours.
+        spacing_ns = self._settings.replan_steps * step_ns - step_ns // 2
+        with self._wakeup:
+            while not self._stopping:
+                frame = self._newest
+                if (
+                    frame is not None
+                    and self._instruction is not None
+                    and frame.stamp_ns >= self._last_observation_ns + spacing_ns
+                    and self._assembler.is_complete(frame.stamp_ns)
+                ):
+                    self._newest = None
+                    return frame
+                self._wakeup.wait(timeout=0.5)
+        return None
+
+    def _act_on(self, frame: PendingFrame) -> None:
+        age_ns = self._now_ns() - frame.stamp_ns
+        if not -20_000_000 <= age_ns <= self._settings.max_image_age_ns:
+            self.counters["frames_stale"] += 1
+            self._report(
+                f"frame not used: it is {age_ns / 1e6:.0f} ms old, "
+                f"allowed is -20 to {self._settings.max_image_age_ns / 1e6:.0f} ms"
+            )
+            return
+        timer = StageTimer()
+        with timer.stage("total"):
+            try:
+                with timer.stage("preprocess"):
+                    observation = self._observe(frame)
+            except RejectedMessage as error:
+                self.counters["frames_rejected"] += 1
+                self._report(f"frame not used: {error}")
+                return
+            self._last_observation_ns = frame.stamp_ns
+            prediction = self._engine.infer(observation)
+            chunk = self._cut(prediction, observation.stamp_ns)
+            if chunk is None:
+                return
+            with timer.stage("publish"):
+                self._publish_chunk(chunk)
+        self._announce(chunk, prediction, timer.durations_ms())
+
+    def _observe(self, frame: PendingFrame) -> Observation:
+        with self._wakeup:
+            instruction = self._instruction or ""
+            is_new, self._instruction_is_new = self._instruction_is_new, False
+        if is_new:
+            self._engine.set_instruction(instruction)
+        decoded = frame.decode()
+        with self._wakeup:
+            return self._assembler.observe(decoded, instruction)
+
+    def _cut(self, prediction: Prediction, observation_ns: int) -> ActionChunk | None:
+        """The ``exec_horizon`` predicted steps that are not past when the guard gets them."""
+        step_ns = round(self._engine.step_s * 1e9)
+        ready_ns = self._now_ns() + self._settings.publish_lead_ns - observation_ns
+        first = max(0, -(-ready_ns // step_ns) - 1)
+        actions = prediction.actions[first : first + self._engine.exec_horizon]
+        if len(actions) == 0 or not np.all(np.isfinite(actions)):
+            reason = "late" if len(actions) == 0 else "not_finite"
+            self.counters[f"chunks_{reason}"] += 1
+            self._report(f"prediction not published: {reason} ({ready_ns / 1e6:.0f} ms after its frame)")
+            return None
+        self._sequence += 1
+        self.counters["chunks"] += 1
+        return ActionChunk(
+            actions, observation_ns, first, self._engine.step_s, self._settings.run_id, self._sequence
+        )
+
+    def _announce(self, chunk: ActionChunk, prediction: Prediction, own_ms: dict[str, float]) -> None:
+        stages_ms = dict(prediction.stages_ms)
+        stages_ms["preprocess"] = stages_ms.get("preprocess", 0.0) + own_ms["preprocess"]
+        stages_ms["publish"] = own_ms["publish"]
+        stages_ms["total"] = own_ms["total"]
+        age_ms = (self._now_ns() - chunk.observation_stamp_ns) / 1e6
+        self._publish_timing(
+            ChunkTiming(chunk.run_id, chunk.sequence, age_ms, stages_ms, prediction.input_digest)
+        )

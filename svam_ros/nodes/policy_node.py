@@ -1,0 +1,264 @@
+"""policy_node: turns the newest camera frame and an instruction into chunks.
+
+A managed node: *configure* loads and verifies the model and warms it up, *activate* starts making
+chunks, *deactivate* stops, *cleanup* frees the engine. It may be slow, crash or run out of memory:
+the guard brakes when chunks stop.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
+from svam_ros.engines import create_engine
+from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.image_decoders import choose_raw_decoder
+from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
+from svam_ros.nodes.message_conversion import chunk_message, status_message
+from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
+from svam_ros.parameters import PolicyParameters, describe
+from svam_ros.translation.images import decode_compressed_image
+from svam_ros.translation.instructions import check_instruction
+from svam_ros.translation.joint_states import read_joint_state
+from svam_ros.translation.rejection import RejectedMessage
+from svam_ros.translation.stamps import stamp_to_ns
+from svam_ros.types import ActionChunk, CameraFrame, ImageArray
+
+INSTRUCTION_PARAMETER = "instruction"
+
+
+class PolicyNode(LifecycleNode):
+    """The lifecycle node; see the module's docstring."""
+
+    def __init__(self) -> None:
+        super().__init__(graph.POLICY_NODE)
+        declare_parameters(self, PolicyParameters, self._fixed_parameters, self._on_parameter)
+        read_parameters(self, PolicyParameters)
+        self._exit_code: int | None = None
+        self._engine: PolicyEngine | None = None
+        self._loop: InferenceLoop | None = None
+        self._cobot: Cobot = load_cobot()
+        self._profile: RobotProfile | None = None
+        self._instruction = ""
+        self._chunk_publisher = self.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
+        self._timing_publisher = self.create_publisher(DiagnosticArray, graph.TIMING_TOPIC, qos.STATUS)
+        self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
+        self._inputs: list[Any] = []
+        self._rejected_messages = 0
+        self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(0.1, self._watch_loop)
+
+    # -- lifecycle ------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and verify the model, warm the engine up, subscribe. Takes seconds."""
+        try:
+            parameters = read_parameters(self, PolicyParameters)
+            self._profile = load_robot_profile(parameters.profile)
+            self._engine = create_engine(
+                parameters.engine,
+                parameters.model,
+                seed=parameters.seed,
+                noise=parameters.noise,
+                threads=parameters.threads,
+            )
+            self._check_engine(self._engine)
+            self._subscribe(parameters, self._profile)
+            if parameters.instruction:
+                self._set_instruction(parameters.instruction)
+        except (ValueError, OSError, ImportError, MemoryError) as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            self._free()
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"configured: model {self._engine.model_name}, engine {self._engine.name}")
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the inference thread under a new run id."""
+        parameters = read_parameters(self, PolicyParameters)
+        assert self._engine is not None
+        settings = InferenceSettings(
+            run_id=secrets.token_hex(4),
+            replan_steps=parameters.replan_steps,
+            publish_lead_ns=round(parameters.publish_lead_ms * 1e6),
+            max_image_age_ns=round(parameters.max_image_age_ms * 1e6),
+            max_joint_age_ms=parameters.max_joint_age_ms,
+        )
+        self._loop = InferenceLoop(
+            self._engine, settings, self._now_ns, self._publish_chunk, self._publish_timing, self._warn
+        )
+        if self._instruction:
+            self._loop.set_instruction(self._instruction)
+        self._loop.start()
+        self.get_logger().info(f"active: run {settings.run_id}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finish the pass that runs and make no more chunks."""
+        self._stop_loop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the engine: back to unconfigured."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything."""
+        self._free()
+        return super().on_shutdown(state)
+
+    # -- process --------------------------------------------------------------------------------
+
+    def request_shutdown(self) -> None:
+        """SIGINT or SIGTERM: nothing of ours moves the arms, so end at once."""
+        self._exit_code = 0
+
+    def finished(self) -> int | None:
+        """Exit code when the process may end."""
+        return self._exit_code
+
+    def release(self) -> None:
+        """Stop the thread, free the engine."""
+        self._free()
+
+    # -- inputs ---------------------------------------------------------------------------------
+
+    def _subscribe(self, parameters: PolicyParameters, profile: RobotProfile) -> None:
+        topic = profile.camera.image_topic
+        if parameters.image_transport == "compressed":
+            decode: Callable[[Any], ImageArray] = decode_compressed_image
+            kind, topic = CompressedImage, topic + "/compressed"
+        else:
+            decode = choose_raw_decoder(parameters.image_decoder, profile.camera.encoding)
+            kind = Image
+        self._inputs = [
+            self.create_subscription(kind, topic, partial(self._on_image, decode), qos.NEWEST_FRAME),
+            self.create_subscription(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED),
+        ]
+        for arm in ARM_NAMES:
+            callback = partial(self._on_joint_state, arm)
+            self._inputs.append(
+                self.create_subscription(
+                    JointState, profile.arms[arm].state_topic, callback, qos.JOINT_STREAM
+                )
+            )
+
+    def _on_image(self, decode: Callable[[Any], ImageArray], message: Any) -> None:
+        if self._loop is None:
+            return
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self._loop.add_frame(PendingFrame(stamp_ns, lambda: CameraFrame(decode(message), stamp_ns)))
+
+    def _on_joint_state(self, arm: str, message: JointState) -> None:
+        if self._loop is None or self._profile is None:
+            return
+        try:
+            self._loop.add_reading(arm, read_joint_state(message, self._profile, arm))
+        except RejectedMessage as error:
+            self._rejected_messages += 1
+            self._warn(f"joint state not used: {error}")
+
+    def _on_instruction(self, message: String) -> None:
+        try:
+            self._set_instruction(message.data)
+        except RejectedMessage as error:
+            self._rejected_messages += 1
+            self._warn(f"instruction not used: {error}")
+
+    def _set_instruction(self, text: str) -> None:
+        self._instruction = check_instruction(text)
+        if self._loop is not None:
+            self._loop.set_instruction(self._instruction)
+
+    # -- outputs --------------------------------------------------------------------------------
+
+    def _publish_chunk(self, chunk: ActionChunk) -> None:
+        self._chunk_publisher.publish(chunk_message(chunk, self._cobot))
+
+    def _publish_timing(self, timing: ChunkTiming) -> None:
+        values: dict[str, object] = {stage: f"{ms:.3f}" for stage, ms in timing.stages_ms.items()}
+        values["observation_age_ms"] = f"{timing.observation_age_ms:.3f}"
+        values["run_id"], values["sequence"] = timing.run_id, timing.sequence
+        values["input_digest"] = timing.input_digest
+        self._timing_publisher.publish(
+            status_message(graph.TIMING_STATUS, "", values, self._now_ns(), DiagnosticStatus.OK)
+        )
+
+    def _publish_diagnostics(self) -> None:
+        counters = dict(self._loop.counters) if self._loop else {}
+        values: dict[str, object] = {**counters, "messages_rejected": self._rejected_messages}
+        values["model"] = self._engine.model_name if self._engine else "none"
+        values["engine"] = self._engine.name if self._engine else "none"
+        values["instruction"] = self._instruction
+        text = "making chunks" if self._loop else "not active"
+        self._diagnostics.publish(
+            status_message(graph.POLICY_NODE, text, values, self._now_ns(), DiagnosticStatus.OK)
+        )
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=1.0)
+
+    def _fixed_parameters(self) -> frozenset[str]:
+        if self._engine is None:
+            return frozenset()
+        return frozenset(d.name for d in describe(PolicyParameters)) - {INSTRUCTION_PARAMETER}
+
+    def _on_parameter(self, name: str, value: Any) -> None:
+        if name == INSTRUCTION_PARAMETER and value:
+            self._set_instruction(value)
+
+    def _check_engine(self, engine: PolicyEngine) -> None:
+        if abs(engine.step_s - self._cobot.control_period_s) > 1e-9:
+            raise ValueError(
+                f"model {engine.model_name} steps every {engine.step_s * 1e3:.0f} ms, "
+                f"the robot every {self._cobot.control_period_s * 1e3:.0f} ms: they must agree"
+            )
+
+    def _watch_loop(self) -> None:
+        if self._loop is not None and self._loop.failure is not None:
+            self.get_logger().fatal(f"inference failed: {self._loop.failure!r}")
+            self._exit_code = 1
+
+    def _stop_loop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+
+    def _free(self) -> None:
+        self._stop_loop()
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
+def main() -> int:
+    """Entry point of the executable ``policy_node``."""
+    # One BLAS and OpenMP thread unless asked for more: the guard and the camera need the other core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return run_node(PolicyNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
