@@ -158,7 +158,7 @@ def load_robot_profile(name: str) -> RobotProfile:
     for key, value, low, high in (
         ("command_rate_hz", profile.command_rate_hz, 25.0, 200.0),
         ("gripper.metres_per_unit", profile.gripper.metres_per_unit, 1e-6, 100.0),
-        ("speed_percent", profile.speed_percent or 1, 1, 100),
+        ("speed_percent", 1 if profile.speed_percent is None else profile.speed_percent, 1, 100),
     ):
         if not low <= value <= high:
             raise CalibrationError(f"{path}: {key} is {value}, allowed is {low} to {high}")
@@ -227,4 +227,6 @@ def _check_cobot(cobot: Cobot, file: _CobotFile, path: Path) -> None:
     if not np.all((cobot.limits.lower <= cobot.home) & (cobot.home <= cobot.limits.upper)):
         raise CalibrationError(f"{path}: home lies outside the limits")
     if not 0.005 <= cobot.control_period_s <= 0.2:
-        raise CalibrationError(f"{path}: control_period_s is {cobot.control_period_s}, allowed is 0.005 to 0.2")
+        raise CalibrationError(
+            f"{path}: control_period_s is {cobot.control_period_s}, allowed is 0.005 to 0.2"
+        )

@@ -152,7 +152,7 @@ class SimulationParameters:
     profile: str = "cobot_magic"
     """Robot profile: which topics, joint names and units to speak."""
     task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
-    """The scene."""
+    """What there is to do: which objects stand on the table."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the scene: positions of the objects."""
     driver_quirks: bool = False

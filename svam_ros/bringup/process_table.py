@@ -45,9 +45,9 @@ class SimulationOptions(RobotOptions):
     """Arguments of ``simulation.launch.py``: the same with the simulated Cobot."""
 
     task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
-    """The scene."""
+    """What there is to do: which objects stand on the table."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    """Seed of the scene."""
+    """Seed of the scene: positions of the objects."""
 
 
 @dataclass(frozen=True)
