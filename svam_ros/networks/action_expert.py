@@ -1,0 +1,216 @@
+"""The action expert: a diffusion transformer from context to a chunk of actions.
+
+The encoder does not know the noise level and the decoder sees only as many context rows as there are
+actions, so the encoder and the keys and values run once per prediction, and everything that depends on
+the noise level alone once per set of weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from svam_ros.networks.attention import (
+    CausalCrossAttention,
+    Mlp,
+    SelfAttention,
+    TwoLayerEmbedding,
+    sine_features,
+)
+from svam_ros.networks.config import ActionExpertConfig
+from svam_ros.networks.sampler import edm_scalings, exponential_sigmas, sample_ddim
+
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+"""Keys and values of the context for every decoder block."""
+
+Modulation = tuple[Tensor, ...]
+"""For every decoder block ``(batch, 1, 6 * width)``: shifts, scales and gates at one noise level."""
+
+
+@dataclass(frozen=True)
+class SamplingSchedule:
+    """What the sampler needs of the weights and the configuration alone."""
+
+    sigmas: tuple[float, ...]
+    modulations: tuple[Modulation, ...]
+    """One for every step, with batch size 1."""
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block over the context, without a mask."""
+
+    def __init__(self, config: ActionExpertConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width, bias=False)
+        self.attention = SelfAttention(
+            config.width, config.heads, output_bias=False, dropout=config.attention_dropout
+        )
+        self.mlp_norm = nn.LayerNorm(config.width, bias=False)
+        self.mlp = Mlp(config.width, bias=False)
+        self.residual_dropout = nn.Dropout(config.residual_dropout)
+        self.mlp_dropout = nn.Dropout(config.mlp_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, n, width)`` -> the same shape."""
+        x = x + self.residual_dropout(self.attention(self.attention_norm(x)))
+        output: Tensor = x + self.mlp_dropout(self.mlp(self.mlp_norm(x)))
+        return output
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention and MLP modulated by the noise level, causal cross-attention between them."""
+
+    def __init__(self, config: ActionExpertConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.modulation = nn.Linear(width, 6 * width)
+        self.self_norm = nn.LayerNorm(width, bias=False)
+        self.self_attention = SelfAttention(
+            width, config.heads, causal=True, output_bias=False, dropout=config.attention_dropout
+        )
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = CausalCrossAttention(width, config.heads, dropout=config.attention_dropout)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.mlp = Mlp(width, bias=False)
+        self.residual_dropout = nn.Dropout(config.residual_dropout)
+        self.mlp_dropout = nn.Dropout(config.mlp_dropout)
+
+    def forward(self, x: Tensor, modulation: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
+        """Actions ``(batch, n, width)``; the modulation scales by itself, not by one plus itself."""
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation.chunk(6, dim=-1)
+        attended = self.self_attention(shift_1 + self.self_norm(x) * scale_1)
+        x = x + gate_1 * self.residual_dropout(attended)
+        x = x + self.residual_dropout(self.cross_attention(self.cross_norm(x), keys_values))
+        output: Tensor = x + gate_2 * self.mlp_dropout(self.mlp(shift_2 + self.mlp_norm(x) * scale_2))
+        return output
+
+
+class ActionExpert(nn.Module):
+    """EDM denoiser of action chunks and its sampler."""
+
+    def __init__(self, context_width: int, goal_width: int, config: ActionExpertConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, hidden = config.width, config.hidden_width
+        self.goal_embedding = TwoLayerEmbedding(goal_width, hidden, width)
+        self.context_embedding = nn.Linear(context_width, width)
+        self.joint_embedding = (
+            TwoLayerEmbedding(config.action_dim, hidden, width) if config.proprioception else None
+        )
+        self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.encoder_layers))
+        self.encoder_norm = nn.LayerNorm(width, bias=False)
+        self.sigma_hidden = nn.Linear(width, hidden)
+        self.sigma_output = nn.Linear(hidden, width)
+        self.action_embedding = nn.Linear(config.action_dim, width)
+        self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.decoder_layers))
+        self.decoder_norm = nn.LayerNorm(width, bias=False)
+        self.action_prediction = nn.Linear(width, config.action_dim)
+
+    def forward(
+        self,
+        context: Tensor,
+        goal: Tensor,
+        joints: Tensor | None,
+        noise: Tensor,
+        schedule: SamplingSchedule,
+    ) -> Tensor:
+        """Sample a chunk.
+
+        Args:
+            context: ``(batch, n, context_width)`` latents of the Uni-Perceiver.
+            goal: ``(batch, 1, goal_width)``.
+            joints: ``(batch, action_dim)`` normalised; ``None`` where the network has no proprioception.
+            noise: ``(batch, pred_horizon, action_dim)`` standard normal.
+            schedule: from :meth:`schedule`.
+
+        Returns:
+            ``(batch, pred_horizon, action_dim)`` normalised actions.
+        """
+        keys_values = self.keys_values(self.encode(context, goal, joints))
+
+        def denoise(x: Tensor, step: int) -> Tensor:
+            sigma = torch.full((), schedule.sigmas[step], device=x.device, dtype=x.dtype)
+            return self._denoise(x, sigma, schedule.modulations[step], keys_values)
+
+        return sample_ddim(denoise, noise, schedule.sigmas)
+
+    def encode(self, context: Tensor, goal: Tensor, joints: Tensor | None) -> Tensor:
+        """``(batch, 1 + n (+ 1), width)``: goal, latents and joints after the encoder.
+
+        Raises:
+            ValueError: joints are missing where the network has proprioception, or given where not.
+        """
+        tokens = [self.goal_embedding(goal), self.context_embedding(context)]
+        if self.joint_embedding is not None and joints is not None:
+            tokens.append(self.joint_embedding(joints)[:, None])
+        elif self.joint_embedding is not None or joints is not None:
+            wanted = "needs" if self.joint_embedding is not None else "does not take"
+            raise ValueError(f"this network {wanted} the joints (action_expert.proprioception)")
+        x = torch.cat(tokens, dim=1)
+        for block in self.encoder:
+            x = block(x)
+        encoded: Tensor = self.encoder_norm(x)
+        return encoded
+
+    def keys_values(self, encoded: Tensor) -> KeysValues:
+        """Keys and values of the context rows that the decoder can see: as many as actions."""
+        visible = encoded[:, : self.config.pred_horizon]
+        return tuple(block.cross_attention.keys_values(visible) for block in self._decoder_blocks())
+
+    def denoise(self, noised: Tensor, sigma: Tensor, keys_values: KeysValues) -> Tensor:
+        """EDM's denoiser: ``(batch, n, action_dim)`` at noise levels ``(batch,)`` -> clean estimate."""
+        return self._denoise(noised, sigma[:, None, None], self.modulation(sigma), keys_values)
+
+    def denoising_loss(
+        self, actions: Tensor, noise: Tensor, sigma: Tensor, keys_values: KeysValues
+    ) -> Tensor:
+        """Squared error ``(batch, n, action_dim)`` of the inner network at noise levels ``(batch,)``.
+
+        The published training loss is its mean (EDM's weighting: the inner network's target has unit
+        variance at every noise level).
+        """
+        c_skip, c_out, c_in = edm_scalings(sigma[:, None, None], self.config.sigma_data)
+        noised = actions + sigma[:, None, None] * noise
+        target = (actions - c_skip * noised) / c_out
+        return (self._predict(c_in * noised, self.modulation(sigma), keys_values) - target) ** 2
+
+    def modulation(self, sigma: Tensor) -> Modulation:
+        """Shifts, scales and gates of every decoder block at noise levels ``(batch,)``."""
+        width = self.config.width
+        features = sine_features(sigma.log() / 4, width, denominator=width // 2 - 1)
+        hidden = functional.mish(self.sigma_hidden(features.to(self.sigma_hidden.weight.dtype)))
+        embedding = functional.silu(self.sigma_output(hidden))
+        return tuple(block.modulation(embedding)[:, None] for block in self._decoder_blocks())
+
+    def schedule(self, *, steps: int | None = None, sigma_min: float | None = None) -> SamplingSchedule:
+        """The noise levels of the sampler and the modulation at each, as configured or as given."""
+        config = self.config
+        sigmas = exponential_sigmas(
+            steps or config.sampler_steps, sigma_min or config.sigma_min, config.sigma_max
+        )
+        device = self.action_embedding.weight.device
+        levels = [torch.tensor([sigma], device=device) for sigma in sigmas[:-1]]
+        return SamplingSchedule(sigmas, tuple(self.modulation(level) for level in levels))
+
+    def _denoise(
+        self, noised: Tensor, sigma: Tensor, modulation: Modulation, keys_values: KeysValues
+    ) -> Tensor:
+        c_skip, c_out, c_in = edm_scalings(sigma, self.config.sigma_data)
+        return c_skip * noised + c_out * self._predict(c_in * noised, modulation, keys_values)
+
+    def _predict(self, scaled: Tensor, modulation: Modulation, keys_values: KeysValues) -> Tensor:
+        """The inner network on actions of about unit variance."""
+        x = self.action_embedding(scaled)
+        for block, block_modulation, block_keys_values in zip(
+            self.decoder, modulation, keys_values, strict=True
+        ):
+            x = block(x, block_modulation, block_keys_values)
+        predicted: Tensor = self.action_prediction(self.decoder_norm(x))
+        return predicted
+
+    def _decoder_blocks(self) -> list[DecoderBlock]:
+        return [cast(DecoderBlock, block) for block in self.decoder]

@@ -1,0 +1,391 @@
+"""Every width, depth and constant of an S-VAM network, and the presets that are known by name.
+
+The structure of the network is fixed (arXiv 2603.16195, section 3); a :class:`SvamConfig` says how
+large each part is. The same modules carry the small ``tiny`` preset and published widths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+SPATIAL_DOWNSAMPLING_OF_FEATURES = 2
+"""The second up block of the backbone works at half of the latents' resolution."""
+
+
+class ConfigError(ValueError):
+    """Two numbers of a configuration contradict each other; the text names both."""
+
+
+@dataclass(frozen=True)
+class ImageEncoderConfig:
+    """The encoder half of the video autoencoder: image to latents."""
+
+    image_size: int
+    """Side of the square input, pixels."""
+    block_widths: tuple[int, ...]
+    """Channels of each level; every level but the last halves the resolution."""
+    layers_per_block: int
+    latent_channels: int
+    norm_groups: int
+    """Groups of every group norm; 32 as published, fewer for levels narrower than that."""
+    latent_scale: float
+    """Latents times this have about unit variance: the units in which video is predicted."""
+
+    @property
+    def latent_size(self) -> int:
+        """Side of the latent image."""
+        return self.image_size // 2 ** (len(self.block_widths) - 1)
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The causal text transformer (CLIP's) that reads the instruction."""
+
+    vocabulary_size: int
+    width: int
+    mlp_width: int
+    layers: int
+    heads: int
+    goal_width: int
+    """Width of the pooled and projected sentence that the action expert sees."""
+    bos_id: int
+    eos_id: int
+    pad_id: int
+    length: int
+    """Tokens fed per instruction, begin and end marks and padding included."""
+    max_positions: int
+    add_positions: bool
+    """Add fixed sine and cosine positions to the states that the backbone sees."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The spatio-temporal UNet of the video diffusion model, run once."""
+
+    block_widths: tuple[int, ...]
+    heads: tuple[int, ...]
+    attention_levels: tuple[bool, ...]
+    """Whether a level has transformers besides its residual blocks."""
+    layers_per_block: int
+    frames: int
+    time_id_width: int
+    """Sine features for each of the three added time ids."""
+    frames_per_second_id: float
+    motion_bucket_id: float
+    noise_augmentation_id: float
+
+    @property
+    def feature_width(self) -> int:
+        """Channels of the features: first and second up block side by side."""
+        return self.block_widths[-1] + self.block_widths[-2]
+
+
+@dataclass(frozen=True)
+class SemanticReferenceConfig:
+    """A DINOv2 vision transformer with registers."""
+
+    width: int
+    layers: int
+    heads: int
+    registers: int
+
+
+@dataclass(frozen=True)
+class GeometricReferenceConfig:
+    """The part of a Depth Anything 3 backbone that the first output stage needs."""
+
+    width: int
+    layers: int
+    """Blocks run. The last one attends globally, the one before it locally."""
+    heads: int
+    alternate_from: int
+    """First block of the local/global alternation; the camera token enters before it."""
+    qk_norm_from: int
+    """First block with normalised queries and keys."""
+    rotary_from: int
+    """First block with two-dimensional rotary positions."""
+
+
+@dataclass(frozen=True)
+class ReferenceConfig:
+    """How the first frame is shown to the two reference encoders."""
+
+    image_size: int
+    patch_size: int
+    normalization: Literal["minus_one_to_one", "imagenet"]
+    """``minus_one_to_one`` passes the network's image on as it is, as the published policy does."""
+    semantic: SemanticReferenceConfig
+    geometric: GeometricReferenceConfig
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def geometric_width(self) -> int:
+        """Width of a geometric token: a local and a global block's output side by side."""
+        return 2 * self.geometric.width
+
+
+@dataclass(frozen=True)
+class DecouplerConfig:
+    """A foresight decoupler: features of one pass to tokens of a vision foundation model."""
+
+    width: int
+    layers: int
+    heads: int
+    dropout: float
+
+
+@dataclass(frozen=True)
+class UniPerceiverConfig:
+    """The resampler that condenses all foresight into a few latents per frame."""
+
+    width: int
+    hidden_width: int
+    """Width between the two layers of the input projection."""
+    layers: int
+    heads: int
+    head_width: int
+    """Width of one head of the resampling attention; temporal heads are ``width / heads``."""
+    latents_per_frame: int
+
+
+@dataclass(frozen=True)
+class ActionExpertConfig:
+    """The diffusion transformer that turns context into actions, and its noise schedule."""
+
+    action_dim: int
+    pred_horizon: int
+    """Actions predicted at once."""
+    width: int
+    hidden_width: int
+    """Width between the two layers of the sigma, goal and joint embeddings."""
+    encoder_layers: int
+    decoder_layers: int
+    heads: int
+    proprioception: bool
+    """Whether measured joints enter as one more token of the encoder."""
+    sigma_data: float
+    sigma_min: float
+    """Last noise level above zero of the sampler at run time."""
+    sigma_max: float
+    sampler_steps: int
+    attention_dropout: float
+    residual_dropout: float
+    mlp_dropout: float
+
+
+@dataclass(frozen=True)
+class SvamConfig:
+    """One network, whole.
+
+    Raises:
+        ConfigError: grids, widths or horizons of two parts do not fit.
+    """
+
+    image_encoder: ImageEncoderConfig
+    text: TextConfig
+    backbone: BackboneConfig
+    references: ReferenceConfig
+    semantic_decoupler: DecouplerConfig
+    geometric_decoupler: DecouplerConfig
+    uni_perceiver: UniPerceiverConfig
+    action_expert: ActionExpertConfig
+    exec_horizon: int
+    """Actions of a prediction that are sent to the robot as one chunk."""
+
+    def __post_init__(self) -> None:
+        _check_backbone(self)
+        _check_grids(self)
+        _check_horizons(self)
+        _check_heads(self)
+
+    @property
+    def grid(self) -> int:
+        """Side of the feature grid, tokens."""
+        return self.image_encoder.latent_size // SPATIAL_DOWNSAMPLING_OF_FEATURES
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Feature tokens of one frame."""
+        return self.grid**2
+
+    @property
+    def latent_noise_shape(self) -> tuple[int, int, int, int]:
+        """``(frames, channels, height, width)`` of the noise that one pass of the backbone takes."""
+        size = self.image_encoder.latent_size
+        return (self.backbone.frames, self.image_encoder.latent_channels, size, size)
+
+    @property
+    def action_noise_shape(self) -> tuple[int, int]:
+        """``(pred_horizon, action_dim)`` of the noise that the sampler starts from."""
+        return (self.action_expert.pred_horizon, self.action_expert.action_dim)
+
+
+def config_differences(expected: Any, got: Any, path: str = "") -> list[str]:
+    """Dotted names of the fields in which two configurations of one kind differ."""
+    if not is_dataclass(expected):
+        return [] if expected == got else [f"{path}: {expected} against {got}"]
+    differences = []
+    for field in fields(expected):
+        name = f"{path}.{field.name}" if path else field.name
+        differences += config_differences(getattr(expected, field.name), getattr(got, field.name), name)
+    return differences
+
+
+def _check_backbone(config: SvamConfig) -> None:
+    backbone = config.backbone
+    levels = len(backbone.block_widths)
+    if levels < 3 or len(backbone.heads) != levels or len(backbone.attention_levels) != levels:
+        raise ConfigError(
+            f"backbone: block_widths, heads and attention_levels need the same length of at least 3, "
+            f"got {backbone.block_widths}, {backbone.heads}, {backbone.attention_levels}"
+        )
+    if any(width % 32 for width in backbone.block_widths):
+        raise ConfigError(f"backbone.block_widths must be multiples of 32, got {backbone.block_widths}")
+    coarsest = 2 ** (levels - 1)
+    if config.image_encoder.latent_size % coarsest:
+        raise ConfigError(
+            f"backbone: {levels} levels need a latent size divisible by {coarsest}, "
+            f"got {config.image_encoder.latent_size} from image size {config.image_encoder.image_size}"
+        )
+    if any(width % config.image_encoder.norm_groups for width in config.image_encoder.block_widths):
+        raise ConfigError(
+            f"image_encoder.block_widths {config.image_encoder.block_widths} must be multiples of "
+            f"norm_groups {config.image_encoder.norm_groups}"
+        )
+
+
+def _check_grids(config: SvamConfig) -> None:
+    if config.references.image_size % config.references.patch_size:
+        raise ConfigError(
+            f"references.image_size {config.references.image_size} is no multiple of "
+            f"patch_size {config.references.patch_size}"
+        )
+    if config.references.grid != config.grid:
+        raise ConfigError(
+            f"references give a grid of {config.references.grid}, the backbone's features one of "
+            f"{config.grid}: change references.image_size or image_encoder.image_size"
+        )
+    geometric = config.references.geometric
+    if geometric.layers % 2 or not 0 < geometric.alternate_from <= geometric.layers - 2:
+        raise ConfigError(
+            f"references.geometric: layers must be even and alternate_from between 1 and layers - 2, "
+            f"got {geometric.layers} and {geometric.alternate_from}"
+        )
+
+
+def _check_horizons(config: SvamConfig) -> None:
+    pred_horizon = config.action_expert.pred_horizon
+    if not 1 <= config.exec_horizon <= pred_horizon:
+        raise ConfigError(
+            f"exec_horizon is {config.exec_horizon}, allowed is 1 to pred_horizon {pred_horizon}"
+        )
+    context = 1 + config.backbone.frames * config.uni_perceiver.latents_per_frame
+    if pred_horizon > context:
+        raise ConfigError(
+            f"action_expert.pred_horizon {pred_horizon} exceeds the {context} context tokens: action i "
+            f"attends to the first i + 1 of them"
+        )
+    expert = config.action_expert
+    if not 0 < expert.sigma_min < expert.sigma_max or expert.sampler_steps < 1:
+        raise ConfigError(
+            f"action_expert: need 0 < sigma_min < sigma_max and sampler_steps >= 1, got "
+            f"{expert.sigma_min}, {expert.sigma_max}, {expert.sampler_steps}"
+        )
+    text = config.text
+    if not 2 <= text.length <= text.max_positions:
+        raise ConfigError(f"text.length is {text.length}, allowed is 2 to max_positions {text.max_positions}")
+
+
+def _check_heads(config: SvamConfig) -> None:
+    pairs = {
+        "text": (config.text.width, config.text.heads),
+        "references.semantic": (config.references.semantic.width, config.references.semantic.heads),
+        "references.geometric": (config.references.geometric.width, 4 * config.references.geometric.heads),
+        "semantic_decoupler": (config.semantic_decoupler.width, config.semantic_decoupler.heads),
+        "geometric_decoupler": (config.geometric_decoupler.width, config.geometric_decoupler.heads),
+        "uni_perceiver": (config.uni_perceiver.width, config.uni_perceiver.heads),
+        "action_expert": (config.action_expert.width, 2 * config.action_expert.heads),
+    }
+    backbone = zip(config.backbone.block_widths, config.backbone.heads, strict=True)
+    pairs |= {f"backbone.level {i}": pair for i, pair in enumerate(backbone)}
+    for name, (width, divisor) in pairs.items():
+        if divisor < 1 or width % divisor:
+            raise ConfigError(f"{name}: width {width} is not divisible by {divisor} (from its heads)")
+
+
+TINY = SvamConfig(
+    image_encoder=ImageEncoderConfig(
+        image_size=128,
+        block_widths=(16, 32, 32, 32),
+        layers_per_block=1,
+        latent_channels=8,
+        norm_groups=16,
+        latent_scale=1.0,
+    ),
+    text=TextConfig(
+        vocabulary_size=64,
+        width=64,
+        mlp_width=128,
+        layers=2,
+        heads=2,
+        goal_width=64,
+        bos_id=0,
+        eos_id=1,
+        pad_id=2,
+        length=20,
+        max_positions=20,
+        add_positions=False,
+    ),
+    backbone=BackboneConfig(
+        block_widths=(32, 64, 64, 64),
+        heads=(1, 2, 2, 2),
+        attention_levels=(True, True, True, False),
+        layers_per_block=1,
+        frames=4,
+        time_id_width=32,
+        frames_per_second_id=4.0,
+        motion_bucket_id=127.0,
+        noise_augmentation_id=0.0,
+    ),
+    references=ReferenceConfig(
+        image_size=112,
+        patch_size=14,
+        normalization="minus_one_to_one",
+        semantic=SemanticReferenceConfig(width=64, layers=2, heads=2, registers=4),
+        geometric=GeometricReferenceConfig(
+            width=64, layers=4, heads=2, alternate_from=2, qk_norm_from=2, rotary_from=2
+        ),
+    ),
+    semantic_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
+    geometric_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
+    uni_perceiver=UniPerceiverConfig(
+        width=96, hidden_width=192, layers=2, heads=2, head_width=48, latents_per_frame=8
+    ),
+    action_expert=ActionExpertConfig(
+        action_dim=14,
+        pred_horizon=16,
+        width=128,
+        hidden_width=256,
+        encoder_layers=2,
+        decoder_layers=2,
+        heads=4,
+        proprioception=True,
+        sigma_data=0.5,
+        sigma_min=0.02,
+        sigma_max=80.0,
+        sampler_steps=10,
+        attention_dropout=0.0,
+        residual_dropout=0.0,
+        mlp_dropout=0.0,
+    ),
+    exec_horizon=8,
+)
+"""Small enough for 25 Hz on one core of a laptop; trained by us in simulation and shipped."""
+
+PRESETS: dict[str, SvamConfig] = {"tiny": TINY}
+"""Configurations by name."""

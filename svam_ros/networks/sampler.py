@@ -1,0 +1,47 @@
+"""Noise levels, EDM's preconditioning and the deterministic sampler of the action expert.
+
+Karras et al., "Elucidating the design space of diffusion-based generative models" (2022); DDIM in the
+form of a first-order DPM solver.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor
+
+
+def exponential_sigmas(steps: int, sigma_min: float, sigma_max: float) -> tuple[float, ...]:
+    """``steps`` noise levels from ``sigma_max`` to ``sigma_min``, evenly spaced in the logarithm, and 0."""
+    if steps == 1:
+        return (sigma_max, 0.0)
+    ratio = math.log(sigma_min / sigma_max) / (steps - 1)
+    return (*(sigma_max * math.exp(ratio * step) for step in range(steps)), 0.0)
+
+
+def edm_scalings(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
+    """``c_skip``, ``c_out`` and ``c_in`` of EDM's preconditioning, in the shape of ``sigma``."""
+    variance = sigma**2 + sigma_data**2
+    root = variance.sqrt()
+    return sigma_data**2 / variance, sigma * sigma_data / root, 1 / root
+
+
+def sample_ddim(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Follow the denoiser from pure noise down to zero.
+
+    Args:
+        denoise: what is left of ``x`` at noise level ``sigmas[step]``, as ``denoise(x, step)``.
+        noise: standard normal, in the shape of the result.
+        sigmas: falling, the last one 0.
+
+    Returns:
+        The last denoised estimate, not clipped.
+    """
+    x = noise * sigmas[0]
+    for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, step)
+        ratio = next_sigma / sigma
+        x = ratio * x + (1 - ratio) * denoised
+    return x

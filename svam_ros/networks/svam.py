@@ -1,0 +1,209 @@
+"""S-VAM, whole: from a camera image and an instruction to a chunk of joint actions.
+
+The stages are public, so that an engine can time them and training can run some of them only:
+
+``encode_image`` -> ``backbone`` -> ``references`` -> ``decouple`` -> ``perceive`` -> ``act``
+
+Noise is always an argument; nothing in here draws any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from svam_ros.networks.action_expert import ActionExpert, SamplingSchedule
+from svam_ros.networks.config import SvamConfig
+from svam_ros.networks.decoupler import Decoupler
+from svam_ros.networks.image_encoder import ImageEncoder
+from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
+from svam_ros.networks.svd_backbone import BackboneConstants, VideoBackbone
+from svam_ros.networks.text import TextEncoder
+from svam_ros.networks.unet_blocks import TextKeysValues
+from svam_ros.networks.uni_perceiver import UniPerceiver
+
+VIDEO_HEAD_PREFIX = "video_backbone.video_head."
+"""State-dict names that only training has."""
+
+
+@dataclass(frozen=True)
+class InstructionCondition:
+    """Everything that depends on the instruction alone; made once, used for many images."""
+
+    text_states: Tensor
+    """``(batch, length, 2 * text width)``."""
+    goal: Tensor
+    """``(batch, 1, goal_width)``."""
+    keys_values: tuple[TextKeysValues, ...]
+    """The text as every transformer of the backbone sees it."""
+
+    def rows(self, index: Tensor) -> InstructionCondition:
+        """A batch with the instructions ``index`` ``(n,)`` of this one; differentiable."""
+        keys_values = tuple(entry.rows(index) for entry in self.keys_values)
+        return InstructionCondition(self.text_states[index], self.goal[index], keys_values)
+
+
+@dataclass(frozen=True)
+class References:
+    """What the foundation models see in the first frame; each ``(batch, tokens, its width)``."""
+
+    semantic: Tensor
+    geometric: Tensor
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What the decouplers foresee; each ``(batch, frames, tokens, its width)``."""
+
+    semantic: Tensor
+    geometric: Tensor
+
+
+@dataclass(frozen=True)
+class _Constants:
+    backbone: BackboneConstants
+    schedule: SamplingSchedule
+
+
+class Svam(nn.Module):
+    """The network of one :class:`SvamConfig`.
+
+    Args:
+        config: all sizes.
+        with_video_head: also keep the part of the backbone that predicts video, as training needs it.
+    """
+
+    def __init__(self, config: SvamConfig, *, with_video_head: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        references, feature_width = config.references, config.backbone.feature_width
+        semantic_width, geometric_width = references.semantic.width, references.geometric_width
+        self.text_encoder = TextEncoder(config.text)
+        self.image_encoder = ImageEncoder(config.image_encoder)
+        self.video_backbone = VideoBackbone(config, with_video_head=with_video_head)
+        self.reference_image = ReferenceImage(references)
+        self.semantic_reference = SemanticReference(references)
+        self.geometric_reference = GeometricReference(references)
+        self.semantic_decoupler = Decoupler(feature_width, semantic_width, config.semantic_decoupler)
+        self.geometric_decoupler = Decoupler(feature_width, geometric_width, config.geometric_decoupler)
+        self.uni_perceiver = UniPerceiver(
+            feature_width + semantic_width + geometric_width, config.backbone.frames, config.uni_perceiver
+        )
+        self.action_expert = ActionExpert(
+            config.uni_perceiver.width, config.text.goal_width, config.action_expert
+        )
+        self._constants: _Constants | None = None
+
+    def forward(
+        self,
+        image: Tensor,
+        condition: InstructionCondition,
+        joints: Tensor | None,
+        latent_noise: Tensor,
+        action_noise: Tensor,
+    ) -> Tensor:
+        """One prediction.
+
+        Args:
+            image: ``(batch, 3, image_size, image_size)`` in [-1, 1].
+            condition: from :meth:`encode_instruction`.
+            joints: ``(batch, 14)`` normalised, or ``None`` without proprioception.
+            latent_noise: ``(batch, *config.latent_noise_shape)`` standard normal.
+            action_noise: ``(batch, *config.action_noise_shape)`` standard normal.
+
+        Returns:
+            ``(batch, pred_horizon, action_dim)`` normalised actions.
+        """
+        features = self.backbone(self.encode_image(image), condition, latent_noise)
+        foresight = self.decouple(features, self.references(image))
+        return self.act(self.perceive(features, foresight), condition, joints, action_noise)
+
+    def encode_instruction(self, token_ids: Tensor, attention_mask: Tensor) -> InstructionCondition:
+        """Ids and mask ``(batch, text length)`` int64 -> what every later stage needs of the text."""
+        text = self.text_encoder(token_ids, attention_mask)
+        return InstructionCondition(text.states, text.goal, self.video_backbone.project_text(text.states))
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """``(batch, 3, s, s)`` in [-1, 1] -> latents ``(batch, c, h, w)``, mode, not scaled."""
+        latents: Tensor = self.image_encoder(image)
+        return latents
+
+    def backbone(
+        self, image_latents: Tensor, condition: InstructionCondition, latent_noise: Tensor
+    ) -> Tensor:
+        """Latents to features ``(batch, frames, tokens, feature_width)``."""
+        features: Tensor = self.video_backbone(
+            latent_noise, image_latents, condition.keys_values, self._backbone_constants()
+        )
+        return features
+
+    def references(self, image: Tensor) -> References:
+        """What DINOv2 and Depth Anything 3 see in the image."""
+        resized = self.reference_image(image)
+        return References(self.semantic_reference(resized), self.geometric_reference(resized))
+
+    def decouple(self, features: Tensor, references: References) -> Foresight:
+        """Semantic and geometric foresight of every frame."""
+        return Foresight(
+            self.semantic_decoupler(features, references.semantic),
+            self.geometric_decoupler(features, references.geometric),
+        )
+
+    def perceive(self, features: Tensor, foresight: Foresight) -> Tensor:
+        """``(batch, frames * latents_per_frame, uni_perceiver.width)`` context tokens."""
+        context: Tensor = self.uni_perceiver(features, foresight.semantic, foresight.geometric)
+        return context
+
+    def act(
+        self, context: Tensor, condition: InstructionCondition, joints: Tensor | None, action_noise: Tensor
+    ) -> Tensor:
+        """Sample normalised actions ``(batch, pred_horizon, action_dim)``."""
+        schedule = self._constants.schedule if self._constants else self.action_expert.schedule()
+        actions: Tensor = self.action_expert(context, condition.goal, joints, action_noise, schedule)
+        return actions
+
+    def predict_video_latents(
+        self, image_latents: Tensor, condition: InstructionCondition, latent_noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Features as from :meth:`backbone` and the video that the same single step foresees.
+
+        Returns:
+            Features, and latents ``(batch, frames, c, h, w)`` in units of unit variance: compare
+            with ``latent_scale`` times the latents of the true frames.
+
+        Raises:
+            RuntimeError: the network was built without ``with_video_head``.
+        """
+        return self.video_backbone.predict_video(
+            latent_noise,
+            image_latents,
+            condition.keys_values,
+            condition.text_states,
+            self._backbone_constants(),
+        )
+
+    def prepare_for_inference(self) -> Self:
+        """Freeze the network and compute once what only the weights decide.
+
+        Call it when the weights are loaded and the network is on its device and in its precision.
+        :meth:`train` undoes it.
+        """
+        self.eval()
+        self.requires_grad_(requires_grad=False)
+        self._constants = _Constants(self.video_backbone.constants(), self.action_expert.schedule())
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch; entering training forgets what :meth:`prepare_for_inference` computed."""
+        if mode:
+            self._constants = None
+        return super().train(mode)
+
+    def run_time_state_dict(self) -> dict[str, Tensor]:
+        """The state dict without the video head: what a model directory holds."""
+        return {name: t for name, t in self.state_dict().items() if not name.startswith(VIDEO_HEAD_PREFIX)}
+
+    def _backbone_constants(self) -> BackboneConstants:
+        return self._constants.backbone if self._constants else self.video_backbone.constants()

@@ -1,0 +1,209 @@
+"""The video backbone: Stable Video Diffusion's UNet, run once at its highest noise level.
+
+The published policy runs a single denoising step (sigma 700) and takes what the first two up blocks
+hold as features; the rest of the UNet is not needed on the robot. Training needs it to predict video,
+so it can be kept as :class:`VideoHead`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from svam_ros.networks.config import SvamConfig
+from svam_ros.networks.unet_blocks import (
+    TextKeysValues,
+    TransformerInputs,
+    embed_frame_positions,
+    project_text,
+    run_down_block,
+    run_mid_block,
+    run_up_block,
+    transformers_in_order,
+)
+
+SIGMA = 700.0
+"""Noise level of the one step: index 0 of SVD's schedule, whatever length the schedule has."""
+
+TIMESTEP = 0.25 * math.log(SIGMA)
+"""How the UNet is told about ``SIGMA``."""
+
+FEATURE_UP_BLOCKS = 2
+"""Features are taken after these up blocks."""
+
+
+@dataclass(frozen=True)
+class BackboneConstants:
+    """What depends on the weights only."""
+
+    time_embedding: Tensor
+    """``(1, 4 * first width)``: sigma and time ids."""
+    frame_positions: tuple[Tensor, ...]
+    """``(frames, c)`` for every transformer, in the order in which they run."""
+
+
+class VideoHead(nn.Module):
+    """The rest of the UNet: from the second up block to the predicted video. For training only."""
+
+    def __init__(self, unet: UNetSpatioTemporalConditionModel) -> None:
+        super().__init__()
+        self.up_blocks = unet.up_blocks[FEATURE_UP_BLOCKS:]
+        self.conv_norm_out = unet.conv_norm_out
+        self.conv_out = unet.conv_out
+
+    def forward(
+        self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, text_states: Tensor, frames: int
+    ) -> Tensor:
+        """``(batch * frames, latent_channels, h, w)``: SVD's v-prediction."""
+        inputs = iter(
+            TransformerInputs(project_text(t, text_states), embed_frame_positions(t, frames))
+            for t in transformers_in_order(list(self.up_blocks))
+        )
+        for block in self.up_blocks:
+            x = run_up_block(block, x, skips, time_embedding, frames, inputs)
+        predicted: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
+        return predicted
+
+
+class VideoBackbone(nn.Module):
+    """One pass from noise and the first frame's latents to spatio-temporal features.
+
+    The submodules are those of diffusers' ``UNetSpatioTemporalConditionModel``, under its names.
+    """
+
+    def __init__(self, config: SvamConfig, *, with_video_head: bool = False) -> None:
+        super().__init__()
+        self.config = config.backbone
+        unet = _build_unet(config)
+        self.conv_in = unet.conv_in
+        self.time_proj = unet.time_proj
+        self.time_embedding = unet.time_embedding
+        self.add_time_proj = unet.add_time_proj
+        self.add_embedding = unet.add_embedding
+        self.down_blocks = unet.down_blocks
+        self.mid_block = unet.mid_block
+        self.up_blocks = unet.up_blocks[:FEATURE_UP_BLOCKS]
+        self.video_head = VideoHead(unet) if with_video_head else None
+
+    def forward(
+        self,
+        noise: Tensor,
+        image_latents: Tensor,
+        text: tuple[TextKeysValues, ...],
+        constants: BackboneConstants,
+    ) -> Tensor:
+        """Features of every frame.
+
+        Args:
+            noise: ``(batch, frames, c, h, w)`` standard normal, in place of the noised video.
+            image_latents: ``(batch, c, h, w)`` of the first frame, shown beside every frame.
+            text: from :meth:`project_text`.
+            constants: from :meth:`constants`.
+
+        Returns:
+            ``(batch, frames, (h / 2) * (w / 2), feature_width)``, tokens row by row.
+        """
+        first, second, _ = self._to_second_up_block(noise, image_latents, text, constants)
+        upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
+        features = torch.cat([upsampled, second], dim=1)
+        return features.flatten(2).transpose(1, 2).unflatten(0, noise.shape[:2])
+
+    def predict_video(
+        self,
+        noise: Tensor,
+        image_latents: Tensor,
+        text: tuple[TextKeysValues, ...],
+        text_states: Tensor,
+        constants: BackboneConstants,
+    ) -> tuple[Tensor, Tensor]:
+        """The features, and the video that one step foresees.
+
+        Returns:
+            Features as from :meth:`forward`, and denoised latents ``(batch, frames, c, h, w)`` in
+            units of unit variance (latents times ``latent_scale``).
+
+        Raises:
+            RuntimeError: this backbone was built without the video head.
+        """
+        if self.video_head is None:
+            raise RuntimeError("predicting video needs a network built with with_video_head=True")
+        first, second, skips = self._to_second_up_block(noise, image_latents, text, constants)
+        upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
+        features = torch.cat([upsampled, second], dim=1)
+        frames = self.config.frames
+        velocity = self.video_head(second, skips, constants.time_embedding, text_states, frames)
+        # EDM's v-prediction at a noised video of sqrt(sigma^2 + 1) * noise: the video itself is lost in it.
+        root = math.sqrt(SIGMA**2 + 1)
+        latents = noise / root - velocity.unflatten(0, noise.shape[:2]) * (SIGMA / root)
+        return features.flatten(2).transpose(1, 2).unflatten(0, noise.shape[:2]), latents
+
+    def project_text(self, text_states: Tensor) -> tuple[TextKeysValues, ...]:
+        """Keys and values ``(batch, heads, n, d)`` of every cross-attention, from text states."""
+        return tuple(project_text(transformer, text_states) for transformer in self._transformers())
+
+    def constants(self) -> BackboneConstants:
+        """Everything that changes only with the weights."""
+        weight = self.conv_in.weight
+        config = self.config
+        timestep = torch.tensor([TIMESTEP], device=weight.device, dtype=torch.float32)
+        time_ids = torch.tensor(
+            [config.frames_per_second_id, config.motion_bucket_id, config.noise_augmentation_id],
+            device=weight.device,
+        )
+        embedding = self.time_embedding(self.time_proj(timestep).to(weight.dtype))
+        added = self.add_embedding(self.add_time_proj(time_ids).reshape(1, -1).to(weight.dtype))
+        positions = tuple(embed_frame_positions(t, config.frames) for t in self._transformers())
+        return BackboneConstants(embedding + added, positions)
+
+    def _to_second_up_block(
+        self,
+        noise: Tensor,
+        image_latents: Tensor,
+        text: tuple[TextKeysValues, ...],
+        constants: BackboneConstants,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Both up blocks' outputs ``(batch * frames, c, h, w)`` and the skips that are left."""
+        frames = self.config.frames
+        time = constants.time_embedding
+        inputs: Iterator[TransformerInputs] = iter(
+            TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)
+        )
+        repeated = image_latents[:, None].expand(-1, frames, -1, -1, -1)
+        x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
+        skips = [x]
+        for block in self.down_blocks:
+            x, level_skips = run_down_block(block, x, time, frames, inputs)
+            skips += level_skips
+        x = run_mid_block(self.mid_block, x, time, frames, inputs)
+        first = run_up_block(self.up_blocks[0], x, skips, time, frames, inputs)
+        second = run_up_block(self.up_blocks[1], first, skips, time, frames, inputs)
+        return first, second, skips
+
+    def _transformers(self) -> list[nn.Module]:
+        return transformers_in_order([*self.down_blocks, self.mid_block, *self.up_blocks])
+
+
+def _build_unet(config: SvamConfig) -> UNetSpatioTemporalConditionModel:
+    backbone = config.backbone
+    latent_channels = config.image_encoder.latent_channels
+    down = ["CrossAttnDownBlock" if attends else "DownBlock" for attends in backbone.attention_levels]
+    up = ["CrossAttnUpBlock" if attends else "UpBlock" for attends in reversed(backbone.attention_levels)]
+    return UNetSpatioTemporalConditionModel(
+        in_channels=2 * latent_channels,
+        out_channels=latent_channels,
+        down_block_types=tuple(f"{kind}SpatioTemporal" for kind in down),
+        up_block_types=tuple(f"{kind}SpatioTemporal" for kind in up),
+        block_out_channels=backbone.block_widths,
+        addition_time_embed_dim=backbone.time_id_width,
+        projection_class_embeddings_input_dim=3 * backbone.time_id_width,
+        layers_per_block=backbone.layers_per_block,
+        cross_attention_dim=2 * config.text.width,
+        num_attention_heads=backbone.heads,
+        num_frames=backbone.frames,
+    )

@@ -1,0 +1,187 @@
+"""How the blocks of diffusers' spatio-temporal UNet are run here.
+
+The parameters and their names are diffusers' own; the calls are written out, because the pass has
+inputs that never change: one noise level, one set of time ids, one instruction for many images. So
+the time embedding has a single row for all frames, frame positions are given, and the text's keys and
+values are projected once per instruction, not once per frame and pixel. The results are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from svam_ros.networks.attention import merge_heads, split_heads
+
+
+@dataclass(frozen=True)
+class TextKeysValues:
+    """The instruction as one transformer's two cross-attentions see it; each ``(batch, heads, n, d)``."""
+
+    spatial_key: Tensor
+    spatial_value: Tensor
+    temporal_key: Tensor
+    temporal_value: Tensor
+
+    def rows(self, index: Tensor) -> TextKeysValues:
+        """The chosen instructions of a batch, in the order of ``index``."""
+        return TextKeysValues(
+            self.spatial_key[index],
+            self.spatial_value[index],
+            self.temporal_key[index],
+            self.temporal_value[index],
+        )
+
+
+@dataclass(frozen=True)
+class TransformerInputs:
+    """What one spatio-temporal transformer takes besides the image."""
+
+    text: TextKeysValues
+    frame_positions: Tensor
+    """``(frames, channels)``."""
+
+
+def project_text(transformer: Any, states: Tensor) -> TextKeysValues:
+    """Keys and values of both cross-attentions from text states ``(batch, n, width)``."""
+    spatial = transformer.transformer_blocks[0].attn2
+    temporal = transformer.temporal_transformer_blocks[0].attn2
+    return TextKeysValues(
+        split_heads(spatial.to_k(states), spatial.heads),
+        split_heads(spatial.to_v(states), spatial.heads),
+        split_heads(temporal.to_k(states), temporal.heads),
+        split_heads(temporal.to_v(states), temporal.heads),
+    )
+
+
+def embed_frame_positions(transformer: Any, frames: int) -> Tensor:
+    """``(frames, channels)``: the transformer's learned function of the frame index."""
+    weight = transformer.time_pos_embed.linear_1.weight
+    sines = transformer.time_proj(torch.arange(frames, device=weight.device))
+    positions: Tensor = transformer.time_pos_embed(sines.to(weight.dtype))
+    return positions
+
+
+def transformers_in_order(blocks: list[Any]) -> list[Any]:
+    """The transformers of some UNet blocks, in the order in which they run."""
+    return [transformer for block in blocks for transformer in getattr(block, "attentions", None) or ()]
+
+
+def run_residual(block: Any, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
+    """Spatial, then temporal residual block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
+    spatial = block.spatial_res_block(x, time_embedding)
+    video = spatial.unflatten(0, (-1, frames)).transpose(1, 2)
+    temporal = block.temporal_res_block(video, time_embedding[:, None])
+    spatial_share = torch.sigmoid(block.time_mixer.mix_factor)
+    blended: Tensor = torch.lerp(temporal, video, spatial_share.to(video.dtype))
+    return blended.transpose(1, 2).flatten(0, 1)
+
+
+def run_transformer(transformer: Any, x: Tensor, inputs: TransformerInputs) -> Tensor:
+    """One spatial and one temporal transformer block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
+    height, width = x.shape[-2:]
+    frames = len(inputs.frame_positions)
+    tokens = transformer.norm(x).flatten(2).transpose(1, 2)
+    tokens = transformer.proj_in(tokens)
+    spatial = _run_spatial(transformer.transformer_blocks[0], tokens, frames, inputs.text)
+    video = spatial.unflatten(0, (-1, frames))
+    moved = video + inputs.frame_positions[:, None]
+    temporal = _run_temporal(transformer.temporal_transformer_blocks[0], moved, inputs.text)
+    spatial_share = torch.sigmoid(transformer.time_mixer.mix_factor)
+    blended = torch.lerp(temporal, video, spatial_share.to(video.dtype)).flatten(0, 1)
+    projected: Tensor = transformer.proj_out(blended)
+    return projected.transpose(1, 2).unflatten(2, (height, width)) + x
+
+
+def run_down_block(
+    block: Any, x: Tensor, time_embedding: Tensor, frames: int, inputs: Iterator[TransformerInputs]
+) -> tuple[Tensor, list[Tensor]]:
+    """One level of the way down; also what the way up will need of it."""
+    skips = []
+    transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
+    for residual, transformer in zip(block.resnets, transformers, strict=True):
+        x = run_residual(residual, x, time_embedding, frames)
+        if transformer is not None:
+            x = run_transformer(transformer, x, next(inputs))
+        skips.append(x)
+    if block.downsamplers is not None:
+        x = block.downsamplers[0](x)
+        skips.append(x)
+    return x, skips
+
+
+def run_mid_block(
+    block: Any, x: Tensor, time_embedding: Tensor, frames: int, inputs: Iterator[TransformerInputs]
+) -> Tensor:
+    """The coarsest level: residual, transformer, residual."""
+    x = run_residual(block.resnets[0], x, time_embedding, frames)
+    for transformer, residual in zip(block.attentions, block.resnets[1:], strict=True):
+        x = run_transformer(transformer, x, next(inputs))
+        x = run_residual(residual, x, time_embedding, frames)
+    return x
+
+
+def run_up_block(
+    block: Any,
+    x: Tensor,
+    skips: list[Tensor],
+    time_embedding: Tensor,
+    frames: int,
+    inputs: Iterator[TransformerInputs],
+) -> Tensor:
+    """One level of the way up; takes what it needs off the end of ``skips``."""
+    transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
+    for residual, transformer in zip(block.resnets, transformers, strict=True):
+        x = run_residual(residual, torch.cat([x, skips.pop()], dim=1), time_embedding, frames)
+        if transformer is not None:
+            x = run_transformer(transformer, x, next(inputs))
+    if block.upsamplers is not None:
+        x = block.upsamplers[0](x)
+    return x
+
+
+def _run_spatial(block: Any, tokens: Tensor, frames: int, text: TextKeysValues) -> Tensor:
+    """``(batch * frames, pixels, c)``: attention within each frame, to the text, and an MLP."""
+    tokens = tokens + _self_attention(block.attn1, block.norm1(tokens))
+    per_sample = block.norm2(tokens).unflatten(0, (-1, frames)).flatten(1, 2)
+    attended = _text_attention(block.attn2, per_sample, text.spatial_key, text.spatial_value)
+    tokens = tokens + attended.unflatten(1, (frames, -1)).flatten(0, 1)
+    output: Tensor = tokens + block.ff(block.norm3(tokens))
+    return output
+
+
+def _run_temporal(block: Any, video: Tensor, text: TextKeysValues) -> Tensor:
+    """``(batch, frames, pixels, c)``: attention along the frames of each pixel, to the text, and an MLP."""
+    tracks = video.transpose(1, 2)
+    pixels = tracks.shape[1]
+    tracks = tracks + block.ff_in(block.norm_in(tracks))
+    attended = _self_attention(block.attn1, block.norm1(tracks).flatten(0, 1))
+    tracks = tracks + attended.unflatten(0, (-1, pixels))
+    per_sample = block.norm2(tracks).flatten(1, 2)
+    attended = _text_attention(block.attn2, per_sample, text.temporal_key, text.temporal_value)
+    tracks = tracks + attended.unflatten(1, (pixels, -1))
+    output: Tensor = tracks + block.ff(block.norm3(tracks))
+    return output.transpose(1, 2)
+
+
+def _self_attention(attention: Any, x: Tensor) -> Tensor:
+    query = split_heads(attention.to_q(x), attention.heads)
+    key = split_heads(attention.to_k(x), attention.heads)
+    value = split_heads(attention.to_v(x), attention.heads)
+    output: Tensor = attention.to_out[0](
+        merge_heads(functional.scaled_dot_product_attention(query, key, value))
+    )
+    return output
+
+
+def _text_attention(attention: Any, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    query = split_heads(attention.to_q(x), attention.heads)
+    output: Tensor = attention.to_out[0](
+        merge_heads(functional.scaled_dot_product_attention(query, key, value))
+    )
+    return output
