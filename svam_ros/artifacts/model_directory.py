@@ -1,0 +1,243 @@
+"""Model directories: opened only when every byte is the one that was saved, saved all or nothing.
+
+``manifest.json``, ``weights.safetensors``, ``statistics.json``, ``tokenizer/tokenizer.json``, and
+whatever else the manifest lists. ``engines/`` is the only part that may grow later (compiled engines,
+which verify themselves). Nothing in here unpickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from svam_ros.artifacts.manifest import Manifest, ManifestError, manifest_from_json
+from svam_ros.artifacts.statistics_file import statistics_from_json, statistics_id
+from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
+from svam_ros.cobot import Cobot, load_cobot
+from svam_ros.networks.config import SvamConfig
+from svam_ros.networks.normalization import Statistics
+from svam_ros.networks.svam import Svam
+from svam_ros.shipped_files import shipped_directory
+
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.safetensors"
+STATISTICS_FILE = "statistics.json"
+TOKENIZER_FILE = "tokenizer/tokenizer.json"
+ENGINES_FOLDER = "engines"
+
+PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"})
+
+
+class ModelDirectoryError(ValueError):
+    """The directory is not a whole and unchanged model for this robot; the text says what is wrong."""
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A verified model directory."""
+
+    path: Path
+    manifest: Manifest
+    statistics: Statistics
+    tokenizer: InstructionTokenizer
+
+    def load_network(self) -> Svam:
+        """The network with its weights, in single precision, on the CPU, in evaluation mode.
+
+        Raises:
+            ModelDirectoryError: a weight is not finite, or the file changed since it was verified.
+        """
+        network = Svam(self.manifest.config)
+        try:
+            weights = load_file(self.path / WEIGHTS_FILE)
+            network.load_state_dict(weights, strict=True)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ModelDirectoryError(f"{self.path / WEIGHTS_FILE}: cannot be loaded: {error}") from error
+        for name, tensor in weights.items():
+            if not torch.isfinite(tensor).all():
+                raise ModelDirectoryError(
+                    f"{self.path / WEIGHTS_FILE}: '{name}' has values that are not finite"
+                )
+        return network.eval()
+
+
+def model_names() -> list[str]:
+    """The model directories that ship with the package."""
+    try:
+        folder = shipped_directory("models")
+    except FileNotFoundError:
+        return []
+    return sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}"))
+
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """A shipped model by its name, or any model directory by its path.
+
+    Raises:
+        ModelDirectoryError: neither; the text lists the models that ship with the package.
+    """
+    names = model_names()
+    if str(name_or_path) in names:
+        return shipped_directory("models") / str(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path
+    hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(str(name_or_path), names, 1))
+    raise ModelDirectoryError(
+        f"'{name_or_path}' is neither a folder nor a model that ships with the package{hint or '.'} "
+        f"Shipped: {', '.join(names) or 'none'}"
+    )
+
+
+def open_model(path: str | Path, cobot: Cobot | None = None) -> ModelDirectory:
+    """Verify a model directory and open it.
+
+    Args:
+        path: the directory, or the name of a shipped one.
+        cobot: the robot that the model must be for; the calibration's by default.
+
+    Raises:
+        ModelDirectoryError: anything is missing, unlisted, changed, of another format, pickled, or
+            made for other joints.
+    """
+    folder = resolve_model(path)
+    _refuse_pickles(folder)
+    try:
+        manifest = manifest_from_json(_read_text(folder, MANIFEST_FILE))
+    except ManifestError as error:
+        raise ModelDirectoryError(f"{folder / MANIFEST_FILE}: {error}") from error
+    _verify_files(folder, manifest)
+    try:
+        statistics = statistics_from_json(_read_text(folder, STATISTICS_FILE))
+    except ManifestError as error:
+        raise ModelDirectoryError(f"{folder / STATISTICS_FILE}: {error}") from error
+    try:
+        tokenizer = InstructionTokenizer.from_json(_read_text(folder, TOKENIZER_FILE), manifest.config.text)
+    except InstructionError as error:
+        raise ModelDirectoryError(f"{folder / TOKENIZER_FILE}: {error}") from error
+    _verify_statistics(folder, manifest, statistics)
+    _verify_robot(folder, manifest, cobot or load_cobot())
+    verify_weights(folder / WEIGHTS_FILE, manifest.config)
+    return ModelDirectory(folder, manifest, statistics, tokenizer)
+
+
+def joint_units(cobot: Cobot) -> tuple[str, ...]:
+    """``m`` for grippers, ``rad`` for every other joint."""
+    return tuple("m" if i in cobot.gripper_indices else "rad" for i in range(len(cobot.joint_names)))
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def verify_weights(path: Path, config: SvamConfig) -> None:
+    """Compare names and shapes in a safetensors file with what the configuration asks for.
+
+    Raises:
+        ModelDirectoryError: a tensor is missing, unknown, or of another shape.
+    """
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in Svam(config).run_time_state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelDirectoryError(f"{path}: no readable safetensors file: {error}") from error
+    if missing := sorted(expected.keys() - found.keys()):
+        raise ModelDirectoryError(f"{path}: {len(missing)} tensors are missing, such as '{missing[0]}'")
+    if unknown := sorted(found.keys() - expected.keys()):
+        raise ModelDirectoryError(f"{path}: {len(unknown)} tensors are unknown, such as '{unknown[0]}'")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ModelDirectoryError(
+                f"{path}: '{name}' has shape {found[name]}, the configuration asks for {shape}"
+            )
+
+
+def _read_text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelDirectoryError(f"{folder} is no model directory: it has no {name}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelDirectoryError(f"{folder / name}: cannot be read: {error}") from error
+
+
+def _refuse_pickles(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICKLE_SUFFIXES:
+            raise ModelDirectoryError(
+                f"{path} may hold pickled code and is refused: only safetensors are run. "
+                f"Convert it, then remove it from the directory"
+            )
+
+
+def _verify_files(folder: Path, manifest: Manifest) -> None:
+    present = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if not path.is_dir() and path.relative_to(folder).parts[0] != ENGINES_FOLDER
+    } - {MANIFEST_FILE}
+    listed = set(manifest.files)
+    for name in (WEIGHTS_FILE, STATISTICS_FILE, TOKENIZER_FILE):
+        if name not in listed:
+            raise ModelDirectoryError(f"{folder / MANIFEST_FILE}: files does not list {name}")
+    if missing := sorted(listed - present):
+        raise ModelDirectoryError(f"{folder}: {missing[0]} is listed in the manifest but is not there")
+    if unlisted := sorted(present - listed):
+        raise ModelDirectoryError(f"{folder}: {unlisted[0]} is not listed in the manifest; remove it")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if path.is_symlink() or (got := file_sha256(path)) != expected:
+            found = "a link" if path.is_symlink() else f"sha256 {got[:12]}..."
+            raise ModelDirectoryError(
+                f"{path} was changed or damaged: the manifest says sha256 {expected[:12]}..., found {found}; "
+                f"restore the directory"
+            )
+
+
+def _verify_statistics(folder: Path, manifest: Manifest, statistics: Statistics) -> None:
+    if manifest.statistics_id != statistics_id(statistics):
+        raise ModelDirectoryError(
+            f"{folder}: the weights were trained with statistics {manifest.statistics_id}, "
+            f"{STATISTICS_FILE} holds {statistics_id(statistics)}"
+        )
+    if len(statistics.relative_to_joints) != len(manifest.joint_names):
+        raise ModelDirectoryError(
+            f"{folder / STATISTICS_FILE}: {len(statistics.relative_to_joints)} dimensions "
+            f"for {len(manifest.joint_names)} joints"
+        )
+
+
+def _verify_robot(folder: Path, manifest: Manifest, cobot: Cobot) -> None:
+    if manifest.joint_names != cobot.joint_names:
+        differing = [
+            f"'{ours}' against '{theirs}'"
+            for ours, theirs in zip(cobot.joint_names, manifest.joint_names, strict=False)
+            if ours != theirs
+        ]
+        raise ModelDirectoryError(
+            f"{folder}: the model's joints are not this robot's: "
+            f"{differing[0] if differing else f'{len(manifest.joint_names)} joints'} "
+            f"(calibration has {len(cobot.joint_names)} joints)"
+        )
+    if manifest.joint_units != joint_units(cobot):
+        raise ModelDirectoryError(
+            f"{folder}: joint_units are {manifest.joint_units}, the robot's are {joint_units(cobot)}"
+        )
+    if abs(manifest.step_s - cobot.control_period_s) > 1e-9:
+        raise ModelDirectoryError(
+            f"{folder}: the model steps every {manifest.step_s * 1e3:g} ms, "
+            f"the robot every {cobot.control_period_s * 1e3:g} ms"
+        )

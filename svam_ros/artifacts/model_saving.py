@@ -1,0 +1,144 @@
+"""Model directories are written beside their place and moved there whole: no reader sees half of one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import save_file
+
+from svam_ros.artifacts.manifest import Manifest, Provenance, manifest_to_json
+from svam_ros.artifacts.model_directory import (
+    MANIFEST_FILE,
+    STATISTICS_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ModelDirectory,
+    ModelDirectoryError,
+    file_sha256,
+    joint_units,
+    open_model,
+)
+from svam_ros.artifacts.statistics_file import statistics_id, statistics_to_json
+from svam_ros.artifacts.tokenizer import InstructionTokenizer
+from svam_ros.cobot import Cobot, load_cobot
+from svam_ros.networks.normalization import Statistics
+from svam_ros.networks.svam import Svam
+from svam_ros.translation.preprocessing import ImagePreparation
+
+PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class ModelContents:
+    """Everything that makes a model directory."""
+
+    network: Svam
+    """Weights and configuration; its video head, where there is one, is left out."""
+    statistics: Statistics
+    """Those that the network was trained with."""
+    tokenizer: InstructionTokenizer
+    """The one that the network was trained with."""
+    preset: str
+    """The preset that the configuration started from."""
+    image: ImagePreparation
+    """How frames were prepared in training."""
+    provenance: Provenance
+    """How the weights came to be."""
+    documents: dict[str, str] = field(default_factory=dict)
+    """Further text files by name, such as a model card."""
+
+
+def save_model(
+    path: Path,
+    contents: ModelContents,
+    *,
+    precision: Literal["float16", "float32"] = "float16",
+    cobot: Cobot | None = None,
+) -> ModelDirectory:
+    """Write a model directory, verify it, and put it in place of whatever stood at ``path``.
+
+    Args:
+        path: the directory; its last part becomes the model's name.
+        contents: what goes into it.
+        precision: of the stored weights.
+        cobot: the robot; the calibration's by default.
+
+    Raises:
+        ModelDirectoryError: a weight is not finite in the stored precision, or ``path`` is something
+            other than a model directory. What stood at ``path`` is untouched then.
+    """
+    path = Path(path)
+    cobot = cobot or load_cobot()
+    if path.exists() and not (path / MANIFEST_FILE).is_file():
+        raise ModelDirectoryError(f"{path} exists and is no model directory: choose another place")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        _write_weights(staging / WEIGHTS_FILE, contents.network, PRECISIONS[precision])
+        texts = {
+            STATISTICS_FILE: statistics_to_json(contents.statistics),
+            TOKENIZER_FILE: contents.tokenizer.to_json(),
+        }
+        _write_texts(staging, texts | contents.documents)
+        manifest = _manifest(path.name, contents, cobot, _hashes(staging))
+        _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
+        open_model(staging, cobot).load_network()
+        staging.chmod(0o755)
+        _swap(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return open_model(path, cobot)
+
+
+def _manifest(name: str, contents: ModelContents, cobot: Cobot, files: dict[str, str]) -> Manifest:
+    return Manifest(
+        name=name,
+        preset=contents.preset,
+        config=contents.network.config,
+        image=contents.image,
+        joint_names=cobot.joint_names,
+        joint_units=joint_units(cobot),
+        step_s=cobot.control_period_s,
+        statistics_id=statistics_id(contents.statistics),
+        provenance=contents.provenance,
+        files=files,
+    )
+
+
+def _write_weights(path: Path, network: Svam, dtype: torch.dtype) -> None:
+    weights = {name: t.detach().to("cpu", dtype) for name, t in network.run_time_state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    path.chmod(0o644)  # safetensors writes for the owner only; a model is for everyone on the robot
+
+
+def _write_texts(folder: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+
+
+def _swap(staging: Path, path: Path) -> None:
+    """Rename; a directory that stood there is moved aside first and comes back if the rename fails."""
+    if not path.exists():
+        os.replace(staging, path)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    os.replace(path, aside)
+    try:
+        os.replace(staging, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""What must fit between the parts of a network's configuration, checked when one is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svam_ros.networks.config import SvamConfig
+
+UNET_NORM_GROUPS = 32
+"""Groups of every group norm in diffusers' spatio-temporal UNet; not adjustable there."""
+
+
+class ConfigError(ValueError):
+    """Two numbers of a configuration contradict each other; the text names both."""
+
+
+def check_config(config: SvamConfig) -> None:
+    """Refuse a configuration whose parts do not fit.
+
+    Raises:
+        ConfigError: grids, widths, heads or horizons contradict one another.
+    """
+    _check_backbone(config)
+    _check_image_encoder(config)
+    _check_grids(config)
+    _check_horizons(config)
+    _check_heads(config)
+
+
+def _check_backbone(config: SvamConfig) -> None:
+    backbone = config.backbone
+    levels = len(backbone.block_widths)
+    if levels < 3 or len(backbone.heads) != levels or len(backbone.attention_levels) != levels:
+        raise ConfigError(
+            f"backbone: block_widths, heads and attention_levels need the same length of at least 3, "
+            f"got {backbone.block_widths}, {backbone.heads}, {backbone.attention_levels}"
+        )
+    if any(width % UNET_NORM_GROUPS for width in backbone.block_widths):
+        raise ConfigError(
+            f"backbone.block_widths must be multiples of {UNET_NORM_GROUPS}, got {backbone.block_widths}"
+        )
+    coarsest = 2 ** (levels - 1)
+    if config.image_encoder.latent_size % coarsest:
+        raise ConfigError(
+            f"backbone: {levels} levels need a latent size divisible by {coarsest}, "
+            f"got {config.image_encoder.latent_size} from image size {config.image_encoder.image_size}"
+        )
+
+
+def _check_image_encoder(config: SvamConfig) -> None:
+    if any(width % config.image_encoder.norm_groups for width in config.image_encoder.block_widths):
+        raise ConfigError(
+            f"image_encoder.block_widths {config.image_encoder.block_widths} must be multiples of "
+            f"norm_groups {config.image_encoder.norm_groups}"
+        )
+
+
+def _check_grids(config: SvamConfig) -> None:
+    if config.references.image_size % config.references.patch_size:
+        raise ConfigError(
+            f"references.image_size {config.references.image_size} is no multiple of "
+            f"patch_size {config.references.patch_size}"
+        )
+    if config.references.grid != config.grid:
+        raise ConfigError(
+            f"references give a grid of {config.references.grid}, the backbone's features one of "
+            f"{config.grid}: change references.image_size or image_encoder.image_size"
+        )
+    geometric = config.references.geometric
+    if geometric.layers % 2 or not 0 < geometric.alternate_from <= geometric.layers - 2:
+        raise ConfigError(
+            f"references.geometric: layers must be even and alternate_from between 1 and layers - 2, "
+            f"got {geometric.layers} and {geometric.alternate_from}"
+        )
+
+
+def _check_horizons(config: SvamConfig) -> None:
+    pred_horizon = config.action_expert.pred_horizon
+    if not 1 <= config.exec_horizon <= pred_horizon:
+        raise ConfigError(
+            f"exec_horizon is {config.exec_horizon}, allowed is 1 to pred_horizon {pred_horizon}"
+        )
+    context = 1 + config.backbone.frames * config.uni_perceiver.latents_per_frame
+    if pred_horizon > context:
+        raise ConfigError(
+            f"action_expert.pred_horizon {pred_horizon} exceeds the {context} context tokens: action i "
+            f"attends to the first i + 1 of them"
+        )
+    expert = config.action_expert
+    if not 0 < expert.sigma_min < expert.sigma_max or expert.sampler_steps < 1:
+        raise ConfigError(
+            f"action_expert: need 0 < sigma_min < sigma_max and sampler_steps >= 1, got "
+            f"{expert.sigma_min}, {expert.sigma_max}, {expert.sampler_steps}"
+        )
+    text = config.text
+    if not 2 <= text.length <= text.max_positions:
+        raise ConfigError(f"text.length is {text.length}, allowed is 2 to max_positions {text.max_positions}")
+
+
+def _check_heads(config: SvamConfig) -> None:
+    pairs = {
+        "text": (config.text.width, config.text.heads),
+        "references.semantic": (config.references.semantic.width, config.references.semantic.heads),
+        "references.geometric": (config.references.geometric.width, 4 * config.references.geometric.heads),
+        "semantic_decoupler": (config.semantic_decoupler.width, config.semantic_decoupler.heads),
+        "geometric_decoupler": (config.geometric_decoupler.width, config.geometric_decoupler.heads),
+        "uni_perceiver": (config.uni_perceiver.width, config.uni_perceiver.heads),
+        "action_expert": (config.action_expert.width, 2 * config.action_expert.heads),
+    }
+    backbone = zip(config.backbone.block_widths, config.backbone.heads, strict=True)
+    pairs |= {f"backbone.level {i}": pair for i, pair in enumerate(backbone)}
+    for name, (width, divisor) in pairs.items():
+        if divisor < 1 or width % divisor:
+            raise ConfigError(f"{name}: width {width} is not divisible by {divisor} (from its heads)")
