@@ -1,0 +1,38 @@
+# Everything runs in .venv at the root of the checkout.
+VENV := .venv
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv and install everything; seconds when nothing changed
+
+$(READY): setup.py constraints.txt tools/setup.sh
+	@tools/setup.sh $(VENV)
+	@touch $@
+
+demo: setup ## The simulated robot does its task, on real ROS 2; options in ARGS="--task place_to_pot"
+	@$(VENV)/bin/svam demo $(ARGS)
+
+lint: setup ## Format, style, types and layers
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+check: lint ## The same and the fast tests; before every commit
+	$(VENV)/bin/pytest -m "not slow and not gpu" $(ARGS)
+
+test: setup ## All tests; a few options in ARGS="-k guard"
+	$(VENV)/bin/pytest $(ARGS)
+
+format: setup ## Bring the code into the house's form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean: ## Remove .venv and everything that was built
+	rm -rf $(VENV) build dist install log *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,109 @@
+"""All of the package's metadata. A [project] table in pyproject.toml would break colcon."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "svam_ros"
+SHARE = f"share/{NAME}"
+SHIPPED_FOLDERS = ("calibration", "launch", "models")
+
+# The guard, the translation and the recording run on Python 3.10 (ROS 2 Humble); the libraries of the
+# networks and of the simulation need 3.11.
+MODERN = '; python_version >= "3.11"'
+
+CORE = [
+    "dacite>=1.8",
+    "docstring-parser>=0.16",
+    "jinja2>=3.1",
+    "markupsafe>=2.1",
+    "mcap>=1.2",
+    "mcap-ros2-support>=0.5",
+    "numpy>=1.23",
+    "opencv-python-headless>=4.8",
+    "pyyaml>=6.0",
+    "rich>=13.7",
+    "ruckig>=0.14",
+    "typing-extensions>=4.10",
+    "tyro>=0.9",
+    "zstandard>=0.22",
+]
+NETWORKS = [
+    "diffusers>=0.42,<0.43" + MODERN,
+    "safetensors>=0.6" + MODERN,
+    "tokenizers>=0.22" + MODERN,
+    "torch>=2.10" + MODERN,
+    "transformers>=5.0" + MODERN,
+]
+ROS_WHEELS = [
+    "ros-builtin-interfaces",
+    "ros-diagnostic-msgs",
+    "ros-kilted-rclpy>=9.1.2,<10",
+    "ros-lifecycle-msgs",
+    "ros-rcl-interfaces",
+    "ros-rmw-fastrtps-cpp",
+    "ros-sensor-msgs",
+    "ros-std-msgs",
+    "ros-std-srvs",
+    "ros-trajectory-msgs",
+]
+SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
+DEVELOPMENT = [
+    "hypothesis>=6.100",
+    "import-linter>=2.5",
+    "mypy>=1.18",
+    "pytest>=9.0",
+    "pytest-timeout>=2.4",
+    "rosbags>=0.11",
+    "ruff>=0.14",
+    "types-PyYAML",
+]
+
+
+def shipped_files() -> list[tuple[str, list[str]]]:
+    """Every file below the shipped folders, with the folder under <prefix>/share that it goes to."""
+    files: dict[str, list[str]] = {}
+    for folder in SHIPPED_FOLDERS:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files.setdefault(f"{SHARE}/{path.parent.as_posix()}", []).append(path.as_posix())
+    return sorted(files.items())
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Video foresight moves a dual-arm robot: S-VAM as a real-time ROS 2 control node",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The svam_ros authors",
+    author_email="maintainers@svam-ros.org",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["svam_ros", "svam_ros.*", "svam_train", "svam_train.*"]),
+    package_data={"": ["*.xml", "py.typed", "templates/*"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        *shipped_files(),
+    ],
+    python_requires=">=3.10",
+    install_requires=CORE + NETWORKS,
+    extras_require={
+        "ros": ROS_WHEELS,
+        "sim": SIMULATION,
+        "train": ["tqdm>=4.66"],
+        "viz": ["rerun-sdk>=0.30" + MODERN],
+        "dev": DEVELOPMENT,
+    },
+    entry_points={
+        "console_scripts": [
+            "svam = svam_ros.cli.main:main",
+            "svam-train = svam_train.cli:main",
+            "policy_node = svam_ros.nodes.policy_node:main",
+            "guard_node = svam_ros.nodes.guard_node:main",
+            "cobot_sim_node = svam_ros.nodes.cobot_sim_node:main",
+        ]
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,142 @@
+"""The command ``svam``: finds the subcommand, reads its options, runs it, says errors in one sentence.
+
+A subcommand is an options dataclass and a function from options to an exit code. Each is imported
+only when it is needed, so that ``svam --help`` and ``svam demo --help`` stay quick.
+
+Exit codes: 0 done; 1 it ran and did not succeed; 2 it was asked for something that cannot be, or the
+machine lacks something; 130 ended with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from typing import Any
+
+from svam_ros.parameters import describe
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+_OUR_PACKAGES = ("svam_ros", "svam_train")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand. What it consists of is named as ``module:attribute``, so that naming it imports
+    nothing.
+    """
+
+    name: str
+    options: str
+    """Dataclass that tyro turns into command-line options."""
+    function: str
+    """Options -> exit code."""
+    summary: str
+    example: str
+
+
+COMMANDS = (
+    Command(
+        name="demo",
+        options="svam_ros.cli.demo_options:DemoOptions",
+        function="svam_ros.cli.demo:run_demo",
+        summary="The simulated Cobot does a task on real ROS 2, and a report is written.",
+        example="svam demo --task place_to_pot --episodes 3",
+    ),
+    Command(
+        name="doctor",
+        options="svam_ros.cli.doctor:DoctorOptions",
+        function="svam_ros.cli.doctor:run_doctor",
+        summary="What works on this machine, and what to do about the rest.",
+        example="svam doctor --json",
+    ),
+    Command(
+        name="profile",
+        options="svam_ros.cli.profile:ProfileOptions",
+        function="svam_ros.cli.profile:run_profile",
+        summary="How long every stage of the network takes here.",
+        example="svam profile --model tiny --repeats 50",
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``svam``; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        print(f"svam_ros {version('svam_ros')}")
+        return 0
+    command = next((command for command in COMMANDS if command.name == arguments[0]), None)
+    if command is None:
+        print(_unknown_command(arguments[0]), file=sys.stderr)
+        return EXIT_REFUSED
+    try:
+        return _run(command, arguments[1:])
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        if not _is_expected(error):
+            raise
+        print(f"svam {command.name}: {error}", file=sys.stderr)
+        return EXIT_FAILED if isinstance(error, RuntimeError) else EXIT_REFUSED
+
+
+def _run(command: Command, arguments: Sequence[str]) -> int:
+    import tyro
+
+    options_class = _load(command.options)
+    options: Any = tyro.cli(
+        options_class,
+        prog=f"svam {command.name}",
+        description=f"{command.summary}\n\nExample: {command.example}",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    for description in describe(options_class):
+        description.check(getattr(options, description.name))
+    exit_code: int = _load(command.function)(options)
+    return exit_code
+
+
+def _load(reference: str) -> Any:
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether the error's own sentence says all: it is one of ours, or of the system or an import.
+
+    Anything else is a mistake in the program and keeps its traceback.
+    """
+    ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
+    return ours or isinstance(error, (OSError, ImportError))
+
+
+def _help() -> str:
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [
+        "S-VAM on ROS 2: video foresight moves a dual-arm robot.",
+        "",
+        "usage: svam COMMAND [options]",
+        "",
+    ]
+    lines += [f"  {command.name:{width}}  {command.summary}" for command in COMMANDS]
+    lines += ["", "examples:"]
+    lines += [f"  {command.example}" for command in COMMANDS]
+    lines += ["", "Options of a command: svam COMMAND --help"]
+    return "\n".join(lines)
+
+
+def _unknown_command(name: str) -> str:
+    names = [command.name for command in COMMANDS]
+    hint = "".join(f", did you mean '{match}'?" for match in get_close_matches(name, names, 1))
+    return f"svam: there is no command '{name}'{hint or '.'} There are: {', '.join(names)}"
