@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import FloatArray, Observation
+
+
+class PredictionRefused(RejectedMessage):
+    """An observation or an instruction gave no prediction that could be used; the text says why.
+
+    The engine itself is sound: the next observation may be tried.
+    """
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,10 @@ class Prediction:
 
 
 class PolicyEngine(Protocol):
-    """A way to run the network. Engines are made by :func:`svam_ros.engines.create_engine`."""
+    """A way to run the network. Engines are made by :func:`svam_ros.engines.create_engine`.
+
+    An engine is used by one thread at a time.
+    """
 
     name: str
     model_name: str
@@ -29,11 +40,24 @@ class PolicyEngine(Protocol):
     exec_horizon: int
     step_s: float
 
+    def warm_up(self) -> None:
+        """Run until the first real pass is as fast as any other. Changes no later result."""
+
     def set_instruction(self, text: str) -> None:
-        """Encode the instruction once; every later :meth:`infer` acts on it."""
+        """Encode the instruction once; every later :meth:`infer` acts on it.
+
+        Raises:
+            PredictionRefused: the model cannot understand the text. There is no instruction then.
+        """
 
     def infer(self, observation: Observation) -> Prediction:
-        """One forward pass. Takes milliseconds to seconds; call it off the executor's thread."""
+        """One forward pass. Takes milliseconds to seconds; call it off the executor's thread.
+
+        An observation with another instruction than the last one has it encoded first.
+
+        Raises:
+            PredictionRefused: the instruction is not understood, or the network's output is not finite.
+        """
 
     def close(self) -> None:
         """Free memory and devices. The engine cannot be used afterwards."""
