@@ -1,0 +1,65 @@
+"""Everything that can go wrong on the way to the arms, and what the guard does about each.
+
+A :class:`Fault` is the only name for a fault: logs, diagnostics, counters and the docs all use its
+member. Each carries its :class:`Reaction` and the sentence a person reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reaction(Enum):
+    """What follows from a fault, from mild to final."""
+
+    REJECT = "reject"
+    """The input is dropped and counted; the motion goes on as planned."""
+    HOLD = "hold"
+    """The arms brake within their limits and hold; motion resumes by a ramp when the cause is gone."""
+    STOP = "stop"
+    """The arms brake within their limits and stay; only an operator's engage starts motion again."""
+    REFUSE = "refuse"
+    """What was asked for does not begin; nothing has moved."""
+    EXIT = "exit"
+    """The process ends with a code that its supervisor understands."""
+
+
+class Fault(Enum):
+    """One row of the fault table: what is wrong, and the guard's reaction."""
+
+    CHUNK_MALFORMED = ("a chunk has the wrong shape, type or step index", Reaction.REJECT)
+    CHUNK_NOT_FINITE = ("a chunk holds NaN or infinity", Reaction.REJECT)
+    CHUNK_STEP_MISMATCH = ("a chunk's time step differs from the robot's control period", Reaction.REJECT)
+    CHUNK_OUTSIDE_LIMITS = ("a chunk asks for positions far outside the joint limits", Reaction.REJECT)
+    CHUNK_OUT_OF_ORDER = ("a chunk arrived twice or after a newer one", Reaction.REJECT)
+    CHUNK_FROM_OTHER_RUN = ("a chunk comes from a policy run that has been replaced", Reaction.REJECT)
+    CHUNK_FROM_FUTURE = ("a chunk's observation is stamped in the future", Reaction.REJECT)
+    CHUNK_TOO_OLD = ("a chunk's observation is too old to act on", Reaction.REJECT)
+    CHUNK_BEFORE_ENGAGE = ("a chunk's observation is older than the last engage", Reaction.REJECT)
+    CHUNK_LATE = ("every step of a chunk was already past when it arrived", Reaction.REJECT)
+    JOINT_STATES_MALFORMED = ("joint states have the wrong shape or hold NaN", Reaction.REJECT)
+    CHUNKS_EXHAUSTED = ("no fresh chunk: the last one has been played to its end", Reaction.HOLD)
+    JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
+    JOINT_STATES_LOST = ("joint states have stopped arriving", Reaction.STOP)
+    GUARD_WAS_LATE = ("the guard was not run for longer than it can catch up", Reaction.HOLD)
+    TARGET_NOT_FINITE = ("a joint target inside the guard is NaN or infinite", Reaction.HOLD)
+    MOTION_NOT_COMPUTABLE = ("the next motion step could not be computed", Reaction.HOLD)
+    ENGAGE_WITHOUT_JOINT_STATES = ("cannot engage: no fresh joint states", Reaction.REFUSE)
+    ENGAGE_OUTSIDE_LIMITS = ("cannot engage: a joint stands outside its limits", Reaction.REFUSE)
+    ENGAGE_WHILE_BRAKING = ("cannot engage: the arms are still braking", Reaction.REFUSE)
+
+    def __init__(self, text: str, reaction: Reaction) -> None:
+        self.text = text
+        self.reaction = reaction
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault seen once, with what was got and what to do."""
+
+    fault: Fault
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.fault.text}: {self.detail}"

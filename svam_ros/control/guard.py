@@ -1,0 +1,271 @@
+"""The state machine between chunks and arms: engage, ramp, follow, hold, stop.
+
+One object for both arms, so they start, hold and stop together. It reads no clock and starts no thread:
+its caller hands in steady time, and calls everything from one thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from svam_ros.cobot import Cobot
+from svam_ros.control.chunk_curve import Reference
+from svam_ros.control.chunk_timeline import ChunkTimeline
+from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
+from svam_ros.control.faults import Fault, Finding, Reaction
+from svam_ros.control.guard_state import Command, GuardState, GuardStatus
+from svam_ros.control.joint_state_watch import JointStateWatch
+from svam_ros.control.motion_limiter import MotionLimiter
+from svam_ros.control.settings import GuardSettings
+from svam_ros.control.step_counter import StepCounter
+from svam_ros.types import ActionChunk, ArmState, MotionPlan
+
+__all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
+
+WAITING_REASON = "waiting for a chunk"
+OPERATOR_REASON = "an operator asked to hold"
+MOVING = (GuardState.RAMPING, GuardState.FOLLOWING)
+
+
+class Guard:
+    """Decides, tick by tick, what both arms are told.
+
+    Args:
+        cobot: joints and limits.
+        settings: rates, ages, tolerances.
+    """
+
+    def __init__(self, cobot: Cobot, settings: GuardSettings) -> None:
+        self._cobot = cobot
+        self._settings = settings
+        self._lookahead_ns = round(settings.lookahead_ms * NS_PER_MS)
+        self._arm_joints = np.setdiff1d(np.arange(len(cobot.joint_names)), cobot.gripper_indices)
+        self._timeline = ChunkTimeline(cobot, settings)
+        self._joints = JointStateWatch(cobot, settings)
+        self._clock = TickClock(
+            settings.tick_period_ns, settings.catch_up_periods, round(settings.restart_after_ms * NS_PER_MS)
+        )
+        self._steps = StepCounter(round(cobot.control_period_s * NS_PER_S))
+        self._limiter: MotionLimiter | None = None
+        self._state = GuardState.IDLE
+        self._fault: Fault | None = None
+        self._reason = ""
+        self._held_by_operator = False
+        self._owes_first_command = False
+        self._has_followed = False
+        self._ramp_began_ns = 0
+        self._rested_since_ns: int | None = None
+        self._late_ticks = 0
+        self._faults: Counter[Fault] = Counter()
+
+    # -- what operators ask for --------------------------------------------------------------------
+
+    def engage(self, now_ns: int) -> list[Finding]:
+        """Begin to follow chunks whose observations are made from now on.
+
+        From ``IDLE`` and ``STOPPED`` the first command is the measured pose. A hold that an operator
+        asked for is released; engaging when engaged changes nothing.
+
+        Returns:
+            Why it is refused; empty when engaged.
+        """
+        if self._state in MOVING or (self._state is GuardState.HOLDING and not self._held_by_operator):
+            return []
+        if self._state is GuardState.HOLDING:
+            self._welcome_chunks(now_ns)
+            return []
+        findings = self._joints.obstacles_to_engage(now_ns)
+        if self._limiter is not None and not self._limiter.at_rest:
+            findings.append(Finding(Fault.ENGAGE_WHILE_BRAKING, "ask again when they are at rest"))
+        self._faults.update(finding.fault for finding in findings)
+        measured = self._joints.positions
+        if not findings and measured is not None:
+            period_s = self._settings.tick_period_ns / NS_PER_S
+            self._limiter = MotionLimiter(self._cobot.limits, period_s, measured)
+            self._owes_first_command = True
+            self._clock.start(now_ns)
+            self._welcome_chunks(now_ns)
+        return findings
+
+    def hold(self) -> None:
+        """Brake and hold until :meth:`engage`; without effect where the guard is not engaged."""
+        if self._state in MOVING or self._state is GuardState.HOLDING:
+            self._held_by_operator = True
+            self._timeline.close()
+            self._steps.pause()
+            self._become(GuardState.HOLDING, None, OPERATOR_REASON)
+
+    def stop(self, reason: str) -> None:
+        """Brake and stay until :meth:`engage`; the first reason stands."""
+        self._stop(None, reason)
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def submit(self, chunk: ActionChunk, ros_to_steady_ns: int, now_ns: int) -> Finding | None:
+        """Take a chunk in.
+
+        Args:
+            chunk: as it arrived, in the order of ``cobot.joint_names``; anything may be wrong with it.
+            ros_to_steady_ns: add this to a ROS stamp to get steady time.
+            now_ns: steady time.
+
+        Returns:
+            ``None``, or why the chunk was rejected; the motion goes on without it.
+        """
+        committed_ns = self._clock.last_due_ns + self._lookahead_ns
+        return self._counted(self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns))
+
+    def observe_arms(self, arms: ArmState, received_ns: int) -> Finding | None:
+        """Take measured joints in.
+
+        Args:
+            arms: both arms.
+            received_ns: steady time at which the older of the two halves arrived.
+
+        Returns:
+            ``None``, or why they were rejected; rejected ones do not count as having arrived.
+        """
+        return self._counted(self._joints.observe(arms, received_ns))
+
+    # -- what goes out -----------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> Command | None:
+        """Compute the set-point that is due; ``None`` where nothing is to be sent.
+
+        Never raises: what cannot be computed becomes braking.
+        """
+        if self._limiter is None:
+            return None
+        owed = self._clock.advance(now_ns)
+        self._late_ticks += int(owed.late)
+        if owed.restarted:
+            # Nothing was sent for so long that the arms stand where the last set-point put them.
+            self._limiter.restart(self._limiter.state.positions)
+            self._joints.excuse(now_ns)
+            self._hold_for(Fault.GUARD_WAS_LATE, Fault.GUARD_WAS_LATE.text)
+        stale = self._joints.check(now_ns)
+        if stale is not None and stale.fault.reaction is Reaction.STOP:
+            self._stop(stale.fault, str(stale))
+        command = None
+        for due_ns in owed.due_ns:
+            command = self._step(self._limiter, due_ns, stale)
+        return command
+
+    def plan(self, now_ns: int) -> MotionPlan | None:
+        """What the chunks in force still ask for, ending at rest; ``None`` when nothing is left."""
+        return self._timeline.plan(now_ns + self._lookahead_ns)
+
+    def status(self, now_ns: int) -> GuardStatus:
+        """State, reasons and counters."""
+        return GuardStatus(
+            state=self._state,
+            reason=self._reason,
+            fault=self._fault,
+            at_rest=self._limiter is None or self._limiter.at_rest,
+            joint_state_age_ms=self._joints.age_ms(now_ns),
+            chunks_accepted=self._timeline.chunks_accepted,
+            steps_executed=self._steps.executed,
+            steps_stalled=self._steps.stalled,
+            steps_clamped=self._timeline.steps_clamped,
+            late_ticks=self._late_ticks,
+            faults=dict(self._faults),
+        )
+
+    # -- within a tick -----------------------------------------------------------------------------
+
+    def _step(self, limiter: MotionLimiter, due_ns: int, stale: Finding | None) -> Command | None:
+        path = None
+        if self._owes_first_command:
+            self._owes_first_command = False
+        else:
+            path = self._permitted(self._timeline.reference(due_ns + self._lookahead_ns), stale)
+            if path is None:
+                limiter.brake()
+            else:
+                self._follow(limiter, path, due_ns)
+        fresh = self._state in MOVING
+        self._steps.count(due_ns, self._state is GuardState.FOLLOWING, fresh)
+        if self._state is GuardState.STOPPED and self._has_rested_long_enough(limiter, due_ns):
+            self._limiter = None
+            return None
+        age_ms = (due_ns - path.observed_ns) / NS_PER_MS if fresh and path is not None else None
+        return Command(limiter.state.positions, limiter.state.velocities, due_ns, self._state, fresh, age_ms)
+
+    def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
+        """``reference`` where it may be followed; otherwise ``None``, and the arms hold for that cause."""
+        if self._held_by_operator:
+            self._hold_for(None, OPERATOR_REASON)
+        elif stale is not None:
+            self._hold_for(stale.fault, str(stale))
+        elif reference is not None and reference.fresh:
+            return reference
+        elif self._state in MOVING:
+            self._hold_for(Fault.CHUNKS_EXHAUSTED, Fault.CHUNKS_EXHAUSTED.text)
+        elif self._fault is not Fault.CHUNKS_EXHAUSTED:
+            self._hold_for(None, WAITING_REASON)
+        return None
+
+    def _follow(self, limiter: MotionLimiter, reference: Reference, due_ns: int) -> None:
+        if self._state is GuardState.HOLDING:
+            self._ramp_began_ns = due_ns
+            self._become(GuardState.RAMPING, None, "")
+        limiter.limit_speed(1.0 if self._state is GuardState.FOLLOWING else self._ramp_speed(due_ns))
+        fault = limiter.track(reference.positions, reference.velocities)
+        if fault is not None:
+            self._hold_for(fault, fault.text)
+            return
+        error = np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max()
+        if self._state is GuardState.RAMPING and error < self._settings.ramp_done_rad:
+            self._has_followed = True
+            self._become(GuardState.FOLLOWING, None, "")
+
+    def _ramp_speed(self, due_ns: int) -> float:
+        """Share of the velocity limits while approaching.
+
+        Constant after an engage, when a person may be near. After a hold in mid-motion it grows: at
+        constant low speed the arms might never reach a path that goes on moving.
+        """
+        lowest = self._settings.ramp_speed_fraction
+        if not self._has_followed:
+            return lowest
+        elapsed_ms = (due_ns - self._ramp_began_ns) / NS_PER_MS
+        return min(1.0, lowest + (1.0 - lowest) * elapsed_ms / self._settings.resume_ramp_ms)
+
+    def _has_rested_long_enough(self, limiter: MotionLimiter, due_ns: int) -> bool:
+        """The resting pose has been repeated for long enough after a stop."""
+        if not limiter.at_rest:
+            return False
+        if self._rested_since_ns is None:
+            self._rested_since_ns = due_ns
+        return due_ns - self._rested_since_ns > self._settings.stop_silence_ms * NS_PER_MS
+
+    # -- transitions -------------------------------------------------------------------------------
+
+    def _welcome_chunks(self, now_ns: int) -> None:
+        """Hold, and follow what is observed from now on; carefully at first, as after any engage."""
+        self._held_by_operator, self._has_followed = False, False
+        self._timeline.open(now_ns)
+        self._become(GuardState.HOLDING, None, WAITING_REASON)
+
+    def _become(self, state: GuardState, fault: Fault | None, reason: str) -> None:
+        if fault is not None and fault is not self._fault:
+            self._faults[fault] += 1
+        self._state, self._fault, self._reason = state, fault, reason
+
+    def _hold_for(self, fault: Fault | None, reason: str) -> None:
+        if self._state is not GuardState.STOPPED:
+            self._become(GuardState.HOLDING, fault, reason)
+
+    def _stop(self, fault: Fault | None, reason: str) -> None:
+        if self._state is not GuardState.STOPPED:
+            self._timeline.close()
+            self._steps.pause()
+            self._rested_since_ns = None
+            self._become(GuardState.STOPPED, fault, reason)
+
+    def _counted(self, finding: Finding | None) -> Finding | None:
+        if finding is not None:
+            self._faults[finding.fault] += 1
+        return finding
