@@ -18,10 +18,10 @@ from pathlib import Path
 SEPARATOR = "=" * 80
 """Between two definitions in one schema text."""
 
-_PRIMITIVES = frozenset(
-    ("bool", "byte", "char", "string", "wstring", "float32", "float64")
-    + ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-)
+_PRIMITIVES = frozenset({
+    "bool", "byte", "char", "string", "wstring", "float32", "float64",
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+})  # fmt: skip
 _FIELD_TYPE = re.compile(r"^\s*([A-Za-z][\w/]*)")
 
 

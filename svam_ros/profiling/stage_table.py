@@ -1,0 +1,106 @@
+"""What a terminal shows: the table at the end of a run and the line while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from svam_ros.profiling.latency_histogram import LatencySummary
+from svam_ros.profiling.run_report import RunReport
+from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_STAGES_MS, STAGES
+from svam_ros.profiling.verdicts import judge
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """What is known at one moment of a run. ``None``: not known yet."""
+
+    phase: str
+    """One word: ``starting``, ``engaging``, ``moving``, ``holding``, ``stopping``."""
+    elapsed_s: float
+    episode: int
+    """Counts from 1."""
+    episodes: int
+    effective_hz: float | None
+    stages_ms: Mapping[str, float]
+    """Latest median, or latest value, of the stages that ran."""
+    successes: int
+    finished: int
+    """Episodes that are over."""
+
+
+def stage_table(stages_ms: Mapping[str, LatencySummary], title: str, caption: Text | None = None) -> Table:
+    """One row per stage: p50, p95, p99, max, count, and the paper's time on an RTX 3090.
+
+    Stages that never ran are left out.
+    """
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.caption_justify = "left"
+    table.caption_style = ""
+    table.add_column("stage")
+    for heading in ("p50 ms", "p95 ms", "p99 ms", "max ms", "n", "paper ms"):
+        table.add_column(heading, justify="right")
+    paper = {**PAPER_STAGES_MS, "total": sum(PAPER_STAGES_MS.values())}
+    for stage in STAGES:
+        row = stages_ms.get(stage)
+        if row is None or row.n == 0:
+            continue
+        if stage == "total":
+            table.add_section()
+        figures = [milliseconds(value) for value in (row.p50, row.p95, row.p99, row.max)]
+        table.add_row(stage.replace("_", " "), *figures, str(row.n), milliseconds(paper.get(stage)))
+    return table
+
+
+def run_table(report: RunReport) -> Table:
+    """The one table at the end of a run: the stages, and under them what the run is judged by."""
+    caption = Text()
+    for verdict in judge(report):
+        mark, style = _MARKS[verdict.holds]
+        caption.append(f"{mark} ", style)
+        caption.append(f"{verdict.name} ")
+        caption.append(f"{verdict.value} {verdict.unit}".strip(), "bold")
+        caption.append(f"  {verdict.criterion}\n", "dim")
+    age = report.observation_age_ms
+    caption.append(
+        f"  {report.chunks} chunks, {report.deadline_misses} later than {CHUNK_BUDGET_MS:.0f} ms, "
+        f"observation age p50 {milliseconds(age.p50)} p99 {milliseconds(age.p99)} ms",
+        "dim",
+    )
+    return stage_table(report.stages_ms, f"{report.model} · {report.engine}", caption)
+
+
+def live_line(status: LiveStatus) -> Text:
+    """The line that is redrawn while a run goes on; about 110 characters."""
+    line = Text()
+    line.append(f"{status.phase:<9}", "bold cyan")
+    line.append(f"{status.elapsed_s:6.1f} s  episode {status.episode}/{status.episodes}  ")
+    line.append(f"{status.effective_hz:4.1f} Hz" if status.effective_hz is not None else "  –  Hz", "bold")
+    for stage, name in (
+        ("backbone", "backbone"),
+        ("decouplers", "decouplers"),
+        ("action_expert", "expert"),
+        ("total", "total"),
+    ):
+        if stage in status.stages_ms:
+            late = stage == "total" and status.stages_ms[stage] > CHUNK_BUDGET_MS
+            line.append(f"  {name} ", "dim")
+            line.append(f"{status.stages_ms[stage]:.0f} ms", "red" if late else "")
+    line.append("  success ", "dim")
+    line.append(f"{status.successes}/{status.finished}")
+    return line
+
+
+def milliseconds(value: float | None) -> str:
+    """Three digits that matter: ``0.42``, ``36.5``, ``231``; a dash where nothing was measured."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
