@@ -22,7 +22,7 @@ from svam_ros.networks.attention import (
     sine_features,
 )
 from svam_ros.networks.config import ActionExpertConfig
-from svam_ros.networks.sampler import edm_scalings, exponential_sigmas, sample_ddim
+from svam_ros.networks.sampler import EdmScalings, edm_scalings, exponential_sigmas, sample_ddim
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
 """Keys and values of the context for every decoder block."""
@@ -36,8 +36,11 @@ class SamplingSchedule:
     """What the sampler needs of the weights and the configuration alone."""
 
     sigmas: tuple[float, ...]
+    """One for every step, and 0."""
+    scalings: tuple[EdmScalings, ...]
+    """For every step."""
     modulations: tuple[Modulation, ...]
-    """One for every step, with batch size 1."""
+    """For every step, with batch size 1."""
 
 
 class EncoderBlock(nn.Module):
@@ -133,8 +136,7 @@ class ActionExpert(nn.Module):
         keys_values = self.keys_values(self.encode(context, goal, joints))
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            sigma = torch.full((), schedule.sigmas[step], device=x.device, dtype=x.dtype)
-            return self._denoise(x, sigma, schedule.modulations[step], keys_values)
+            return self._denoise(x, schedule.scalings[step], schedule.modulations[step], keys_values)
 
         return sample_ddim(denoise, noise, schedule.sigmas)
 
@@ -163,7 +165,8 @@ class ActionExpert(nn.Module):
 
     def denoise(self, noised: Tensor, sigma: Tensor, keys_values: KeysValues) -> Tensor:
         """EDM's denoiser: ``(batch, n, action_dim)`` at noise levels ``(batch,)`` -> clean estimate."""
-        return self._denoise(noised, sigma[:, None, None], self.modulation(sigma), keys_values)
+        scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
+        return self._denoise(noised, scalings, self.modulation(sigma), keys_values)
 
     def denoising_loss(
         self, actions: Tensor, noise: Tensor, sigma: Tensor, keys_values: KeysValues
@@ -173,10 +176,11 @@ class ActionExpert(nn.Module):
         The published training loss is its mean (EDM's weighting: the inner network's target has unit
         variance at every noise level).
         """
-        c_skip, c_out, c_in = edm_scalings(sigma[:, None, None], self.config.sigma_data)
+        scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
         noised = actions + sigma[:, None, None] * noise
-        target = (actions - c_skip * noised) / c_out
-        return (self._predict(c_in * noised, self.modulation(sigma), keys_values) - target) ** 2
+        target = (actions - scalings.skip * noised) / scalings.output
+        predicted = self._predict(scalings.input * noised, self.modulation(sigma), keys_values)
+        return (predicted - target) ** 2
 
     def modulation(self, sigma: Tensor) -> Modulation:
         """Shifts, scales and gates of every decoder block at noise levels ``(batch,)``."""
@@ -193,14 +197,23 @@ class ActionExpert(nn.Module):
             steps or config.sampler_steps, sigma_min or config.sigma_min, config.sigma_max
         )
         device = self.action_embedding.weight.device
-        levels = [torch.tensor([sigma], device=device) for sigma in sigmas[:-1]]
-        return SamplingSchedule(sigmas, tuple(self.modulation(level) for level in levels))
+        levels = torch.tensor(sigmas[:-1], dtype=torch.float64)
+        scalings = [edm_scalings(level, config.sigma_data) for level in levels]
+        return SamplingSchedule(
+            sigmas,
+            tuple(EdmScalings(*(float(part) for part in row)) for row in scalings),
+            tuple(self.modulation(level[None].float().to(device)) for level in levels),
+        )
 
     def _denoise(
-        self, noised: Tensor, sigma: Tensor, modulation: Modulation, keys_values: KeysValues
+        self,
+        noised: Tensor,
+        scalings: EdmScalings,
+        modulation: Modulation,
+        keys_values: KeysValues,
     ) -> Tensor:
-        c_skip, c_out, c_in = edm_scalings(sigma, self.config.sigma_data)
-        return c_skip * noised + c_out * self._predict(c_in * noised, modulation, keys_values)
+        predicted = self._predict(scalings.input * noised, modulation, keys_values)
+        return scalings.skip * noised + scalings.output * predicted
 
     def _predict(self, scaled: Tensor, modulation: Modulation, keys_values: KeysValues) -> Tensor:
         """The inner network on actions of about unit variance."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -21,11 +22,19 @@ def exponential_sigmas(steps: int, sigma_min: float, sigma_max: float) -> tuple[
     return (*(sigma_max * math.exp(ratio * step) for step in range(steps)), 0.0)
 
 
-def edm_scalings(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
-    """``c_skip``, ``c_out`` and ``c_in`` of EDM's preconditioning, in the shape of ``sigma``."""
+class EdmScalings(NamedTuple):
+    """Preconditioning at one noise level: ``D(x) = skip * x + output * net(input * x)``."""
+
+    skip: Tensor | float
+    output: Tensor | float
+    input: Tensor | float
+
+
+def edm_scalings(sigma: Tensor, sigma_data: float) -> EdmScalings:
+    """EDM's ``c_skip``, ``c_out`` and ``c_in``, in the shape of ``sigma``."""
     variance = sigma**2 + sigma_data**2
     root = variance.sqrt()
-    return sigma_data**2 / variance, sigma * sigma_data / root, 1 / root
+    return EdmScalings(sigma_data**2 / variance, sigma * sigma_data / root, 1 / root)
 
 
 def sample_ddim(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas: Sequence[float]) -> Tensor:
