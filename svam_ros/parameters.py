@@ -65,7 +65,12 @@ class ParameterDescription:
 def describe(parameters: type) -> list[ParameterDescription]:
     """The parameters of a dataclass, in order, with ranges and docstrings."""
     hints = get_type_hints(parameters, include_extras=True)
-    texts = {p.arg_name: p.description or "" for p in docstring_parser.parse_from_object(parameters).params}
+    texts = {
+        parameter.arg_name: parameter.description or ""
+        for ancestor in reversed(parameters.__mro__)
+        if dataclasses.is_dataclass(ancestor)
+        for parameter in docstring_parser.parse_from_object(ancestor).params
+    }
     descriptions = []
     for field in dataclasses.fields(parameters):
         hint, limits, choices = hints[field.name], None, ()
