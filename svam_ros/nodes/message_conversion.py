@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -42,11 +42,24 @@ def chunk_message(chunk: ActionChunk, cobot: Cobot) -> JointTrajectory:
 
 def command_message(command: ArmCommand, stamp_ns: int) -> JointState:
     """One arm's set-point, stamped with the moment it is due on the plan's clock."""
+    return joint_state_message(
+        command.joint_names, command.position, command.velocity, command.effort, stamp_ns
+    )
+
+
+def joint_state_message(
+    names: Sequence[str],
+    position: Iterable[float],
+    velocity: Iterable[float],
+    effort: Iterable[float],
+    stamp_ns: int,
+) -> JointState:
+    """``sensor_msgs/JointState`` in the driver's own names and units."""
     message = JointState(
-        name=list(command.joint_names),
-        position=array.array("d", command.position),
-        velocity=array.array("d", command.velocity),
-        effort=array.array("d", command.effort),
+        name=list(names),
+        position=array.array("d", position),
+        velocity=array.array("d", velocity),
+        effort=array.array("d", effort),
     )
     message.header.stamp = time_message(stamp_ns)
     return message
@@ -61,7 +74,7 @@ def image_message(rgb: ImageArray, stamp_ns: int, frame_id: str) -> Image:
     message.header.stamp = time_message(stamp_ns)
     message.header.frame_id = frame_id
     data = array.array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(rgb)).cast("B"))
+    data.frombytes(np.ascontiguousarray(rgb).data.cast("B"))
     message.data = data
     return message
 

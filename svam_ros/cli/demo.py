@@ -1,0 +1,109 @@
+"""`svam demo`: the whole path from camera pixels to moving arms, run, measured and reported."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import webbrowser
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.live import Live
+
+from svam_ros.bringup.ros_environment import claim_domain_id
+from svam_ros.cli.demo_options import DemoOptions
+from svam_ros.cli.demo_session import DemoSession
+from svam_ros.cli.display import has_display
+from svam_ros.profiling.run_report import RunReport, write_report_json
+from svam_ros.profiling.stage_table import live_line, run_table
+
+__all__ = ["DemoOptions", "run_demo"]
+
+REPORT_NAME = "report.json"
+
+
+class ReportFolderError(ValueError):
+    """The report cannot go where it was asked to."""
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; returns the exit code: 0 when it ran, whatever the success rate.
+
+    Raises:
+        ReportFolderError: the folder holds something that is not a report.
+        DemoFailed: a process ended or refused; the arms were stopped.
+    """
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    _check_model(options)
+    _empty_report_folder(options.report)
+    with claim_domain_id() as domain_id:
+        console.print(
+            f"[bold]{options.task}[/] with model [bold]{options.model}[/], ROS domain {domain_id}, "
+            f"logs in {options.report / 'logs'}"
+        )
+        session = _run_session(options, domain_id, console)
+    report = session.figures.report(options.model, options.engine)
+    write_report_json(report, options.report / REPORT_NAME)
+    _write_html(options, session, report)
+    console.print(run_table(report))
+    _point_to_report(options, console)
+    return 0
+
+
+def _run_session(options: DemoOptions, domain_id: int, console: Console) -> DemoSession:
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        session = DemoSession(options, domain_id, lambda status: live.update(live_line(status)))
+        with session:
+            session.bring_up()
+            for number in range(options.episodes):
+                result = session.run_episode(number, session.metadata())
+                outcome = "[green]success[/]" if result.success else "[red]no success[/]"
+                live.console.print(f"episode {number}  seed {result.seed}  {outcome}  {result.steps} steps")
+    return session
+
+
+def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -> None:
+    from svam_ros.profiling.html_report import write_html_report
+    from svam_ros.recording.demo_episode import demo_record_from_episode
+
+    if not session.files:
+        return
+    record = demo_record_from_episode(session.files[0].path, session.profile, report)
+    write_html_report(record, options.report / "report.html")
+
+
+def _point_to_report(options: DemoOptions, console: Console) -> None:
+    page = (options.report / "report.html").resolve()
+    console.print(f"report: {page}")
+    if options.headless:
+        return
+    if has_display():
+        webbrowser.open(page.as_uri())
+    else:
+        console.print("no display here: open the report on a machine that has one", style="dim")
+
+
+def _check_model(options: DemoOptions) -> None:
+    """Refuse a broken model directory before anything is started."""
+    if options.engine == "scripted":
+        return
+    from svam_ros.artifacts.model_directory import open_model, resolve_model
+
+    open_model(resolve_model(options.model))
+
+
+def _empty_report_folder(folder: Path) -> None:
+    if folder.exists():
+        ours = (folder / REPORT_NAME).exists() or (folder / "logs").is_dir() or not any(folder.iterdir())
+        if not folder.is_dir() or not ours:
+            raise ReportFolderError(
+                f"{folder} exists and holds something else than a report: name another folder with --report"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

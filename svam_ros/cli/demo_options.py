@@ -1,0 +1,38 @@
+"""What `svam demo` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from svam_ros.parameters import Range
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Run the simulated Cobot with a model, over real ROS 2, and write a report.
+
+    Three processes speak ROS 2 on this machine: policy_node, guard_node and cobot_sim_node. Ctrl-C
+    brakes the arms first and leaves nothing running.
+
+    Further examples: `svam demo --task place_to_pot --episodes 5 --seed 7`,
+    `svam demo --model path/to/model --report my_report --headless`.
+    """
+
+    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    """What there is to do."""
+    episodes: Annotated[int, Range(1, 1000)] = 3
+    """How many scenes to try, with seeds counting up from --seed."""
+    seconds: Annotated[float, Range(1.0, 600.0)] = 15.0
+    """Time for one episode; it ends earlier on success."""
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """Seed of the first scene."""
+    model: str = "tiny"
+    """Model directory: a path, or the name of one that ships with the package."""
+    engine: Literal["eager", "scripted"] = "eager"
+    """The way to run the network."""
+    headless: bool = False
+    """Do not open the report in a browser at the end."""
+    report: Path = Path("reports/demo")
+    """Folder for report.json, report.html, the episodes and the logs; it is made anew."""

@@ -1,0 +1,221 @@
+"""One run of the demo: three processes started, led through episodes, and ended in the right order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from svam_ros import graph
+from svam_ros.bringup.process_table import SimulationOptions, simulation_processes
+from svam_ros.bringup.ros_environment import ros_environment
+from svam_ros.bringup.shared_memory import remove_abandoned_segments
+from svam_ros.bringup.supervisor import Supervisor
+from svam_ros.cli.demo_options import DemoOptions
+from svam_ros.cli.run_figures import MotionCounters, RunFigures
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.profiling.environment import read_versions
+from svam_ros.profiling.run_report import EpisodeResult
+from svam_ros.profiling.stage_table import LiveStatus
+
+START_TIMEOUT_S = 60.0
+CONFIGURE_TIMEOUT_S = 180.0
+AFTER_SUCCESS_S = 0.5
+"""Time that a success is watched before the arms are stopped."""
+
+Show = Callable[[LiveStatus], None]
+
+
+class DemoFailed(RuntimeError):
+    """The run could not go on; the text says what happened. The arms were stopped."""
+
+
+@dataclass(frozen=True)
+class EpisodeFiles:
+    """Where an episode was recorded, and what it missed."""
+
+    path: Path
+    dropped: int
+
+
+class DemoSession:
+    """A context manager: whatever happens inside, the guard brakes first and nothing is left running.
+
+    Args:
+        options: of the demo.
+        domain_id: ROS domain that was claimed for this run.
+        show: draws the live line.
+    """
+
+    def __init__(self, options: DemoOptions, domain_id: int, show: Show) -> None:
+        self._options = options
+        self._show = show
+        environment = ros_environment(domain_id)
+        os.environ.update(environment)
+        self._supervisor = Supervisor({**os.environ}, options.report / "logs")
+        self._processes = simulation_processes(
+            SimulationOptions(
+                model=options.model, engine=options.engine, task=options.task, seed=options.seed
+            )
+        )
+        self.profile = load_robot_profile("cobot_magic")
+        self._cobot = load_cobot()
+        self.figures = RunFigures()
+        self.files: list[EpisodeFiles] = []
+        self._started = time.monotonic()
+        self._phase = "starting"
+        self._effective_hz: float | None = None
+        self.exit_codes: dict[str, int] = {}
+
+    def __enter__(self) -> DemoSession:
+        # Imported only now: rclpy reads the environment that __init__ has set.
+        from svam_ros.nodes.command_log import CommandLog
+        from svam_ros.nodes.episode_recorder import EpisodeRecorder
+        from svam_ros.nodes.robot_operator import Operator
+
+        self._operator = Operator(self.profile, on_timing=self.figures.add_timing, check=self._watch)
+        self._commands = CommandLog(self._operator.node, self.profile, self._cobot)
+        self._recorder = EpisodeRecorder(self._operator.node, self.profile)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._phase = "stopping"
+        self._redraw()
+        order = [graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE]
+        self.exit_codes = self._supervisor.stop(order)
+        self._recorder.abandon()
+        self._operator.close()
+        remove_abandoned_segments()
+
+    # -- steps of a run -------------------------------------------------------------------------
+
+    def bring_up(self) -> None:
+        """Start the processes and wait until each is ready.
+
+        Raises:
+            DemoFailed: one of them ended, or was not ready in time.
+        """
+        for spec in self._processes:
+            self._supervisor.start(spec)
+        self._operator.wait_until(
+            "the first camera frame", lambda: self._operator.frames_seen > 0, START_TIMEOUT_S
+        )
+        self._operator.stop_watching_frames()
+        for spec in self._processes:
+            if spec.managed:
+                self._operator.transition(spec.name, "configure", CONFIGURE_TIMEOUT_S)
+                self._operator.transition(spec.name, "activate", START_TIMEOUT_S)
+        self._operator.wait_until(
+            "the arms' joint states at the guard",
+            lambda: "joint_state_age_ms" in self._operator.motion,
+            START_TIMEOUT_S,
+        )
+
+    def run_episode(self, number: int, metadata: dict[str, str]) -> EpisodeResult:
+        """One scene: reset, engage, watch until success or the time is over, stop.
+
+        Raises:
+            DemoFailed: a process ended, or a node refused.
+        """
+        seed = self._options.seed + number
+        self._reset(seed)
+        path = self._options.report / f"episode_{number:04d}.mcap"
+        self._recorder.begin(path, {**metadata, "episode": str(number), "seed": str(seed)})
+        before = MotionCounters.read(self._operator.motion)
+        self._commands.clear()
+        self._phase = "engaging"
+        self._operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+        self.figures.record(True)
+        try:
+            success = self._watch_episode(before)
+            steps = self._steps()
+        finally:
+            self.figures.record(False)
+        self._stop_arms()
+        result = EpisodeResult(self._options.task, seed, success, steps)
+        counters = MotionCounters.read(self._operator.motion).since(before)
+        self.figures.add_episode(result, counters, self._commands.audit())
+        dropped = self._recorder.end({"success": str(success).lower(), "steps": str(steps)})
+        self.files.append(EpisodeFiles(path, dropped))
+        return result
+
+    def metadata(self) -> dict[str, str]:
+        """What is written into every episode file."""
+        return {
+            "task": self._options.task,
+            "model": self._options.model,
+            "engine": self._options.engine,
+            "profile": self.profile.name,
+            "instruction": self._operator.episode.get("instruction", ""),
+            **{f"version {name}": version for name, version in read_versions().items()},
+        }
+
+    # -- details --------------------------------------------------------------------------------
+
+    def _reset(self, seed: int) -> None:
+        self._phase = "resetting"
+        simulation = graph.SIMULATION_NODE
+        self._operator.set_parameters(simulation, {"task": self._options.task, "seed": seed})
+        self._operator.trigger(simulation, graph.RESET_SERVICE)
+        self._operator.wait_until(
+            f"the scene with seed {seed}",
+            lambda: self._operator.episode.get("seed") == str(seed) and not self._succeeded(),
+            START_TIMEOUT_S,
+        )
+        self._operator.instruct(self._operator.episode["instruction"])
+
+    def _watch_episode(self, before: MotionCounters) -> bool:
+        self._phase = "moving"
+        deadline = time.monotonic() + self._options.seconds
+        while time.monotonic() < deadline and not self._succeeded():
+            self._watch()
+            counters = MotionCounters.read(self._operator.motion).since(before)
+            if counters.active_s > 0:
+                self._effective_hz = counters.steps_executed / counters.active_s
+            self._redraw()
+            time.sleep(0.1)
+        if self._succeeded():
+            time.sleep(AFTER_SUCCESS_S)
+        return self._succeeded()
+
+    def _stop_arms(self) -> None:
+        self._phase = "holding"
+        self._operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+        self._operator.wait_until(
+            "the arms' standstill", lambda: self._operator.motion.get("at_rest") == "true", 5.0
+        )
+
+    def _succeeded(self) -> bool:
+        return self._operator.episode.get("success") == "true"
+
+    def _steps(self) -> int:
+        return int(float(self._operator.episode.get("success_or_now_s", 0.0)) / self._cobot.control_period_s)
+
+    def _watch(self) -> None:
+        """Raise when a process has ended by itself."""
+        self._redraw()
+        failure = self._supervisor.failed_child()
+        if failure is not None:
+            raise DemoFailed(failure.sentence())
+        if self._recorder.failure:
+            raise DemoFailed(f"the recording ended: {self._recorder.failure}")
+
+    def _redraw(self) -> None:
+        episodes = self.figures.episodes
+        self._show(
+            LiveStatus(
+                phase=self._phase,
+                elapsed_s=time.monotonic() - self._started,
+                episode=min(len(episodes) + 1, self._options.episodes),
+                episodes=self._options.episodes,
+                effective_hz=self._effective_hz,
+                stages_ms=self.figures.recent_stages_ms(),
+                successes=sum(episode.success for episode in episodes),
+                finished=len(episodes),
+            )
+        )

@@ -1,0 +1,262 @@
+"""guard_node: the only process that commands the arms. No torch, no GPU, nothing that can stall it.
+
+A thin adapter: messages in, :class:`svam_ros.control.guard.Guard` decides, set-points out. On SIGINT or
+SIGTERM the arms brake first, then the process ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
+from svam_ros.control.faults import Fault, Finding
+from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState, GuardStatus
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import command_message, status_message
+from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
+from svam_ros.parameters import GuardParameters, ParameterError, describe
+from svam_ros.translation.chunks import read_chunk
+from svam_ros.translation.commands import arm_command
+from svam_ros.translation.joint_states import ArmReading, read_joint_state
+from svam_ros.translation.rejection import RejectedMessage
+from svam_ros.types import ArmState
+
+MIN_COMMAND_RATE_HZ = 25.0
+SHUTDOWN_PATIENCE_S = 1.0
+"""Braking from full speed takes half of this; after it the process ends in any case."""
+
+_LEVELS = {
+    GuardState.IDLE: DiagnosticStatus.OK,
+    GuardState.RAMPING: DiagnosticStatus.OK,
+    GuardState.FOLLOWING: DiagnosticStatus.OK,
+    GuardState.HOLDING: DiagnosticStatus.WARN,
+    GuardState.STOPPED: DiagnosticStatus.ERROR,
+}
+
+
+class GuardNode(Node):
+    """The node; see the module's docstring."""
+
+    def __init__(self) -> None:
+        super().__init__(graph.GUARD_NODE)
+        declare_parameters(self, GuardParameters, _all_parameters, lambda _name, _value: None)
+        parameters = read_parameters(self, GuardParameters)
+        self._cobot = load_cobot()
+        self._profile = load_robot_profile(parameters.profile)
+        settings = _settings(parameters, self._profile.command_rate_hz)
+        self._guard = Guard(self._cobot, settings)
+        self._readings: dict[str, ArmReading] = {}
+        self._received_ns: dict[str, int] = {}
+        # Set-points are stamped on the plan's clock. The offset to ROS time is fixed, so that the stamps
+        # keep the plan's even spacing.
+        self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
+        self._active_time = ActiveTime()
+        self._rejected_messages = 0
+        self._ending_since: float | None = None
+        self._open_interfaces(settings.tick_rate_hz)
+        # Collecting a young heap takes microseconds; all that rclpy has loaded, milliseconds.
+        gc.collect()
+        gc.freeze()
+        self.get_logger().info(
+            f"profile {self._profile.name}, set-points at {settings.tick_rate_hz:g} Hz; not engaged"
+        )
+
+    def _open_interfaces(self, rate_hz: float) -> None:
+        self._commands = {
+            arm: self.create_publisher(JointState, self._profile.arms[arm].command_topic, qos.JOINT_OUTPUT)
+            for arm in ARM_NAMES
+        }
+        self._motion = self.create_publisher(DiagnosticArray, graph.MOTION_TOPIC, qos.STATUS)
+        self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
+        self.create_subscription(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
+        for arm in ARM_NAMES:
+            topic = self._profile.arms[arm].state_topic
+            self.create_subscription(JointState, topic, partial(self._on_joint_state, arm), qos.JOINT_STREAM)
+        self.create_service(Trigger, graph.ENGAGE_SERVICE, self._on_engage)
+        self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
+        self.create_service(Trigger, graph.STOP_SERVICE, self._on_stop)
+        self.create_timer(1.0 / rate_hz, self._tick)
+        self.create_timer(0.1, partial(self._publish_status, self._motion, graph.MOTION_STATUS))
+        self.create_timer(1.0, partial(self._publish_status, self._diagnostics, graph.GUARD_NODE))
+
+    # -- process --------------------------------------------------------------------------------
+
+    def request_shutdown(self) -> None:
+        """SIGINT or SIGTERM: brake; the process ends when the arms are at rest."""
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            self._guard.stop("the guard was told to end")
+
+    def finished(self) -> int | None:
+        """Exit code once the arms are at rest, or after a second in any case."""
+        if self._ending_since is None:
+            return None
+        waited_s = time.monotonic() - self._ending_since
+        at_rest = self._guard.status(time.monotonic_ns()).at_rest
+        return 0 if at_rest or waited_s > SHUTDOWN_PATIENCE_S else None
+
+    def release(self) -> None:
+        """Nothing to free."""
+
+    # -- inputs ---------------------------------------------------------------------------------
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        try:
+            chunk = read_chunk(message, self._cobot)
+        except RejectedMessage as error:
+            self._rejected_messages += 1
+            self._warn(f"chunk not used: {error}")
+            return
+        now_ns = time.monotonic_ns()
+        finding = self._guard.submit(chunk, now_ns - self._now_ros_ns(), now_ns)
+        if finding is not None and self._guard.status(now_ns).state is not GuardState.IDLE:
+            self._warn(f"chunk {chunk.run_id}/{chunk.sequence} not used: {_sentence(finding)}")
+
+    def _on_joint_state(self, arm: str, message: JointState) -> None:
+        try:
+            self._readings[arm] = read_joint_state(message, self._profile, arm)
+        except RejectedMessage as error:
+            self._rejected_messages += 1
+            self._warn(f"joint state not used: {error}")
+            return
+        self._received_ns[arm] = time.monotonic_ns()
+        if len(self._readings) == len(ARM_NAMES):
+            left, right = (self._readings[name] for name in ARM_NAMES)
+            arms = ArmState(
+                np.concatenate([left.positions, right.positions]),
+                np.concatenate([left.velocities, right.velocities]),
+                left.stamp_ns,
+                right.stamp_ns,
+            )
+            self._guard.observe_arms(arms, min(self._received_ns.values()))
+
+    def _on_engage(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        findings = self._guard.engage(time.monotonic_ns())
+        response.success = not findings
+        response.message = "; ".join(_sentence(finding) for finding in findings) or "engaged"
+        self.get_logger().info(f"engage: {response.message}")
+        return response
+
+    def _on_hold(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._guard.hold()
+        response.success, response.message = True, "holding until engaged again"
+        return response
+
+    def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._guard.stop("an operator asked to stop")
+        response.success, response.message = True, "stopped until engaged again"
+        self.get_logger().info("stop: an operator asked")
+        return response
+
+    # -- outputs --------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now_ns = time.monotonic_ns()
+        command = self._guard.tick(now_ns)
+        self._active_time.update(now_ns, command)
+        if command is None:
+            return
+        stamp_ns = command.due_ns + self._steady_to_ros_ns
+        for arm in ARM_NAMES:
+            row = self._cobot.arm_slice(arm)
+            set_point = arm_command(self._profile, arm, command.positions[row], command.velocities[row])
+            self._commands[arm].publish(command_message(set_point, stamp_ns))
+
+    def _publish_status(self, publisher: Any, name: str) -> None:
+        status = self._guard.status(time.monotonic_ns())
+        values = _status_values(status)
+        values["active_s"] = f"{self._active_time.seconds:.3f}"
+        values["messages_rejected"] = self._rejected_messages
+        message = status_message(name, status.reason, values, self._now_ros_ns(), _LEVELS[status.state])
+        publisher.publish(message)
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=1.0)
+
+    def _now_ros_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+
+class ActiveTime:
+    """Steady time from the first set-point that followed a chunk after an engage, until the stop.
+
+    Holds in between count: they are the time in which the arms should have moved and did not.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last_ns: int | None = None
+
+    def update(self, now_ns: int, command: Command | None) -> None:
+        """Called once a tick with the set-point that was sent."""
+        if command is None or command.state is GuardState.STOPPED:
+            self._last_ns = None
+        elif self._last_ns is not None:
+            self.seconds += (now_ns - self._last_ns) / 1e9
+            self._last_ns = now_ns
+        elif command.state is GuardState.FOLLOWING:
+            self._last_ns = now_ns
+
+
+def _all_parameters() -> frozenset[str]:
+    """The guard never changes while it runs."""
+    return frozenset(description.name for description in describe(GuardParameters))
+
+
+def _settings(parameters: GuardParameters, profile_rate_hz: float) -> GuardSettings:
+    rate_hz = parameters.command_rate_hz or profile_rate_hz
+    if rate_hz < MIN_COMMAND_RATE_HZ:
+        raise ParameterError(
+            f"parameter 'command_rate_hz' is {rate_hz:g}, allowed is 0 (the profile's rate) "
+            f"or {MIN_COMMAND_RATE_HZ:g} to 200"
+        )
+    return GuardSettings(
+        tick_rate_hz=rate_hz,
+        max_observation_age_ms=parameters.max_observation_age_ms,
+        ramp_speed_fraction=parameters.ramp_speed_fraction,
+        joint_state_hold_ms=parameters.joint_state_hold_ms,
+        joint_state_stop_ms=parameters.joint_state_stop_ms,
+    )
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.fault.text} ({finding.detail})" if finding.detail else finding.fault.text
+
+
+def _status_values(status: GuardStatus) -> dict[str, object]:
+    values: dict[str, object] = {
+        "state": status.state.value,
+        "reason": status.reason,
+        "fault": status.fault.name if status.fault else "",
+        "at_rest": str(status.at_rest).lower(),
+        "chunks_accepted": status.chunks_accepted,
+        "chunks_late": status.faults.get(Fault.CHUNK_LATE, 0),
+        "steps_executed": status.steps_executed,
+        "steps_stalled": status.steps_stalled,
+        "steps_clamped": status.steps_clamped,
+        "late_ticks": status.late_ticks,
+    }
+    if status.joint_state_age_ms is not None:
+        values["joint_state_age_ms"] = f"{status.joint_state_age_ms:.1f}"
+    return values | {f"fault {fault.name}": count for fault, count in status.faults.items()}
+
+
+def main() -> int:
+    """Entry point of the executable ``guard_node``."""
+    return run_node(GuardNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,184 @@
+"""What an operator does at the topics and services, as a class: used by `svam demo` and by tests.
+
+Runs a node of its own in a thread of its own; every method may be called from the main thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from svam_ros import graph
+from svam_ros.cobot import RobotProfile
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import status_values
+
+T = TypeVar("T")
+POLL_S = 0.02
+
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+
+class OperatorError(RuntimeError):
+    """A node did not do what it was asked to; the text says which and why."""
+
+
+class Operator:
+    """Configures, engages, stops, resets, gives instructions, and reads the statuses.
+
+    Args:
+        profile: the robot's dialect.
+        namespace: where our nodes are.
+        on_timing: called with the values of every timing message, in the operator's thread.
+        check: called while waiting; raises to end the wait early (a child process died, say).
+    """
+
+    def __init__(
+        self,
+        profile: RobotProfile,
+        namespace: str = "",
+        on_timing: Callable[[dict[str, str]], None] = lambda _values: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._check = check
+        self._on_timing = on_timing
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node("svam_operator", namespace=namespace, context=self._context)
+        self.frames_seen = 0
+        self.motion: dict[str, str] = {}
+        self.episode: dict[str, str] = {}
+        self._frame_subscription: Any = self.node.create_subscription(
+            Image, profile.camera.image_topic, self._on_frame, qos.NEWEST_FRAME, raw=True
+        )
+        self._listen(graph.MOTION_TOPIC, self._on_motion)
+        self._listen(graph.EPISODE_TOPIC, self._on_episode)
+        self._listen(graph.TIMING_TOPIC, self._on_timing_message)
+        self._instructions = self.node.create_publisher(String, graph.INSTRUCTION_TOPIC, qos.LATCHED)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown(timeout_sec=1.0)
+        self._context.try_shutdown()
+        self._thread.join(timeout=2.0)
+        self.node.destroy_node()
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def transition(self, node_name: str, transition: str, timeout_s: float) -> None:
+        """Lead a managed node through ``configure``, ``activate``, ``deactivate`` or ``cleanup``."""
+        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
+        response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s)
+        if not response.success:
+            raise OperatorError(f"{node_name} could not {transition}")
+
+    def trigger(self, node_name: str, service: str, timeout_s: float = 5.0) -> str:
+        """Call one of the Trigger services, such as ``graph.ENGAGE_SERVICE``; returns its message.
+
+        Raises:
+            OperatorError: refused, with the node's reasons.
+        """
+        name = service.replace("~", node_name)
+        response = self._call(Trigger, name, Trigger.Request(), timeout_s)
+        if not response.success:
+            raise OperatorError(f"{name} refused: {response.message}")
+        return str(response.message)
+
+    def set_parameters(self, node_name: str, values: dict[str, str | int | float | bool]) -> None:
+        """Set parameters of another node; all or an error."""
+        request = SetParameters.Request(
+            parameters=[Parameter(name=k, value=_parameter_value(v)) for k, v in values.items()]
+        )
+        response = self._call(SetParameters, f"{node_name}/set_parameters", request, 5.0)
+        reasons = [result.reason for result in response.results if not result.successful]
+        if reasons:
+            raise OperatorError(f"{node_name} refused parameters: {'; '.join(reasons)}")
+
+    def instruct(self, text: str) -> None:
+        """Publish the instruction, latched."""
+        self._instructions.publish(String(data=text))
+
+    def wait_until(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait for ``condition``.
+
+        Raises:
+            OperatorError: it did not come true in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self._check()
+            if time.monotonic() > deadline:
+                raise OperatorError(f"{what} did not happen within {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
+    def stop_watching_frames(self) -> None:
+        """Frames are only watched until the camera is known to run: they cost too much to count."""
+        self.node.destroy_subscription(self._frame_subscription)
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def _call(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
+        client = self.node.create_client(kind, name)
+        try:
+            self.wait_until(f"service {name}", client.service_is_ready, timeout_s)
+            future = client.call_async(request)
+            self.wait_until(f"the answer of {name}", future.done, timeout_s)
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def _listen(self, topic: str, callback: Callable[[DiagnosticArray], None]) -> None:
+        self.node.create_subscription(DiagnosticArray, topic, callback, qos.STATUS)
+
+    def _on_frame(self, _cdr: bytes) -> None:
+        self.frames_seen += 1
+
+    def _on_motion(self, message: DiagnosticArray) -> None:
+        self.motion = status_values(message, graph.MOTION_STATUS)
+
+    def _on_episode(self, message: DiagnosticArray) -> None:
+        self.episode = status_values(message, graph.EPISODE_STATUS)
+
+    def _on_timing_message(self, message: DiagnosticArray) -> None:
+        self._on_timing(status_values(message, graph.TIMING_STATUS))
+
+    def _spin(self) -> None:
+        try:
+            while self._context.ok():
+                self._executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            return
+
+
+def _parameter_value(value: str | int | float | bool) -> ParameterValue:
+    if isinstance(value, bool):
+        return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+    if isinstance(value, int):
+        return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    if isinstance(value, float):
+        return ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
+    return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)

@@ -1,0 +1,174 @@
+"""guard_node as a real process, between a chunk source and two fake arms."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from support.fake_cobot import FakeCobot, wait_for
+from support.processes import spec
+
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, load_robot_profile
+from svam_ros.nodes.command_log import CommandLog
+from svam_ros.nodes.robot_operator import Operator, OperatorError
+
+PROFILE = load_robot_profile("cobot_magic")
+
+
+@pytest.fixture
+def bench(supervisor):
+    """A guard, a fake robot, an operator, and a log of everything the guard sent."""
+    robot = FakeCobot(PROFILE, camera=False)
+    operator = Operator(PROFILE)
+    log = CommandLog(operator.node, PROFILE, robot.cobot)
+    supervisor.start(spec(graph.GUARD_NODE))
+    operator.wait_until("joint states", lambda: "joint_state_age_ms" in operator.motion, 20.0)
+    yield robot, operator, log
+    operator.close()
+    robot.close()
+
+
+def stream(robot: FakeCobot, seconds: float, amplitude: float = 0.3, run_id: str = "test") -> None:
+    """Chunks every 200 ms that swing joint 1 of both arms around home."""
+    began = time.monotonic()
+    sequence = 0
+    while (elapsed := time.monotonic() - began) < seconds:
+        sequence += 1
+        times = elapsed + (np.arange(8) + 2) * 0.04
+        rows = np.tile(robot.cobot.home, (8, 1))
+        rows[:, [0, 7]] += amplitude * np.sin(2.0 * times)[:, None]
+        robot.send_chunk(rows, sequence, run_id)
+        time.sleep(0.2)
+
+
+def assert_within_limits(log: CommandLog) -> None:
+    audit = log.audit()
+    assert audit.set_points > 50
+    assert audit.non_finite == 0
+    assert log.malformed == 0
+    assert audit.max_limit_excess <= 1e-9
+    assert audit.max_velocity_ratio <= 1.02
+    assert audit.max_acceleration_ratio <= 1.05
+
+
+def test_nothing_is_sent_before_engage_and_engage_then_chunks_move_the_arms(bench):
+    robot, operator, log = bench
+    stream(robot, 0.6)
+    assert log.count() == 0
+    assert operator.motion["state"] == "idle"
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 2.5)
+    assert operator.motion["state"] == "following"
+    moved = max(abs(r.positions[0] - robot.cobot.home[0]) for r in robot.heard.commands["left"])
+    assert moved > 0.2
+    assert_within_limits(log)
+    assert int(operator.motion["steps_stalled"]) == 0
+
+
+def test_when_chunks_stop_the_arms_come_to_rest_and_hold(bench):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.5)
+    wait_for(lambda: operator.motion["state"] == "holding" and operator.motion["at_rest"] == "true", 2.0)
+    assert operator.motion["fault"] == "CHUNKS_EXHAUSTED"
+    resting = robot.positions.copy()
+    time.sleep(0.3)
+    assert np.array_equal(robot.positions, resting)
+    assert_within_limits(log)
+
+
+def test_stop_wins_over_chunks_until_engaged_again(bench):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+    wait_for(lambda: operator.motion["at_rest"] == "true", 2.0)
+    resting = robot.positions.copy()
+    stream(robot, 0.8, run_id="other")
+    assert np.array_equal(robot.positions, resting)
+    assert operator.motion["state"] == "stopped"
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.5, run_id="third")
+    assert not np.array_equal(robot.positions, resting)
+    assert_within_limits(log)
+
+
+def test_chunks_with_nan_or_wild_jumps_never_reach_the_arms(bench):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    rng = np.random.default_rng(0)
+    for sequence in range(1000, 1030):
+        rows = np.tile(robot.cobot.home, (8, 1)) + rng.normal(0, 2.0, (8, 14))
+        if sequence % 3 == 0:
+            rows[3, 5] = [np.nan, np.inf, -np.inf][sequence % 9 // 3]
+        robot.send_chunk(rows, sequence)
+        time.sleep(0.05)
+    wait_for(lambda: operator.motion.get("fault CHUNK_NOT_FINITE") == "10", 3.0)
+    wait_for(lambda: operator.motion["at_rest"] == "true", 3.0)
+    assert_within_limits(log)
+
+
+def test_engage_without_joint_states_is_refused_with_the_reason(bench):
+    robot, operator, _log = bench
+    robot.publish_states = False
+    time.sleep(0.4)
+    with pytest.raises(OperatorError, match="no fresh joint states"):
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+
+
+def test_lost_joint_states_stop_the_arms(bench):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    robot.publish_states = False
+    stream(robot, 1.0)
+    wait_for(lambda: operator.motion["state"] == "stopped" and operator.motion["at_rest"] == "true", 3.0)
+    assert operator.motion["fault"] == "JOINT_STATES_LOST"
+    assert_within_limits(log)
+
+
+def test_sigterm_in_motion_brakes_first_and_exits_with_zero(bench, supervisor):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.2)
+    exit_codes = supervisor.stop([graph.GUARD_NODE])
+    assert exit_codes == {graph.GUARD_NODE: 0}
+    last_two = robot.heard.commands["left"][-2:]
+    assert np.allclose(last_two[0].positions, last_two[1].positions, atol=1e-4)
+    assert_within_limits(log)
+
+
+def test_kill_9_leaves_both_arms_at_the_last_command(bench, supervisor):
+    robot, operator, _log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.2)
+    os.kill(supervisor.pid(graph.GUARD_NODE), signal.SIGKILL)
+    time.sleep(0.3)
+    counts = {arm: len(robot.heard.commands[arm]) for arm in ARM_NAMES}
+    stream(robot, 0.5)
+    assert counts == {arm: len(robot.heard.commands[arm]) for arm in ARM_NAMES}
+    failure = supervisor.failed_child()
+    assert failure is not None
+    assert "killed by signal SIGKILL" in failure.sentence()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"command_rate_hz": 300.0}, "300"),
+        ({"command_rate_hz": 10.0}, "25 to 200"),
+        ({"profile": "cobot_magik"}, "did you mean 'cobot_magic'"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_at_start_with_what_is_allowed(supervisor, parameters, words):
+    supervisor.start(spec(graph.GUARD_NODE, **parameters))
+    wait_for(lambda: supervisor.failed_child() is not None, 20.0)
+    failure = supervisor.failed_child()
+    assert failure.exit_code == 2
+    assert words in failure.last_words
+    assert "Traceback" not in failure.last_words

@@ -1,0 +1,127 @@
+"""A Cobot without physics: two arms that stand where the last command put them, and a camera."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, RobotProfile, load_cobot
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import chunk_message, command_message, image_message, time_message
+from svam_ros.translation.commands import arm_command
+from svam_ros.translation.joint_states import ArmReading, read_joint_state
+from svam_ros.types import ActionChunk
+
+
+@dataclass
+class Heard:
+    """Everything the fake robot received."""
+
+    commands: dict[str, list[ArmReading]] = field(default_factory=lambda: {arm: [] for arm in ARM_NAMES})
+    chunks: list[JointTrajectory] = field(default_factory=list)
+
+
+class FakeCobot:
+    """Publishes states at 100 Hz and, if asked to, frames at 30 Hz; records what it is told."""
+
+    def __init__(self, profile: RobotProfile, camera: bool = True) -> None:
+        self.profile, self.cobot = profile, load_cobot()
+        self.heard = Heard()
+        self.positions = self.cobot.home.copy()
+        self.publish_states = True
+        self.frame = np.full((480, 640, 3), 127, np.uint8)
+        self.spoil_frame = lambda message: message
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node("fake_cobot", context=self._context)
+        self._states = {
+            arm: self.node.create_publisher(JointState, profile.arms[arm].state_topic, qos.JOINT_OUTPUT)
+            for arm in ARM_NAMES
+        }
+        for arm in ARM_NAMES:
+            self.node.create_subscription(
+                JointState,
+                profile.arms[arm].command_topic,
+                lambda message, arm=arm: self._on_command(arm, message),
+                qos.JOINT_STREAM,
+            )
+        self._images = self.node.create_publisher(Image, profile.camera.image_topic, qos.CAMERA_OUTPUT)
+        self._compressed = self.node.create_publisher(
+            CompressedImage, profile.camera.image_topic + "/compressed", qos.CAMERA_OUTPUT
+        )
+        self.node.create_subscription(
+            JointTrajectory, graph.CHUNK_TOPIC, self.heard.chunks.append, qos.CHUNKS
+        )
+        self._chunks = self.node.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
+        self.node.create_timer(0.01, self._publish_states)
+        if camera:
+            self.node.create_timer(1 / 30, self._publish_frame)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._context.try_shutdown()
+        self._thread.join(timeout=2.0)
+        self.node.destroy_node()
+
+    def now_ns(self) -> int:
+        return self.node.get_clock().now().nanoseconds
+
+    def send_chunk(self, rows: np.ndarray, sequence: int, run_id: str = "test", first_step: int = 1) -> None:
+        """Publish a chunk whose observation is the present moment."""
+        chunk = ActionChunk(rows, self.now_ns(), first_step, self.cobot.control_period_s, run_id, sequence)
+        self._chunks.publish(chunk_message(chunk, self.cobot))
+
+    def send_foreign_command(self, arm: str, positions: np.ndarray) -> None:
+        """Publish a set-point as a second commander would."""
+        command = arm_command(self.profile, arm, positions, np.zeros(7))
+        self._states[arm].publish(command_message(command, self.now_ns()))
+
+    def send_compressed(self, data: bytes) -> None:
+        message = CompressedImage(format="jpeg", data=data)
+        message.header.stamp = time_message(self.now_ns())
+        self._compressed.publish(message)
+
+    def _publish_states(self) -> None:
+        if not self.publish_states:
+            return
+        for arm in ARM_NAMES:
+            positions = self.positions[self.cobot.arm_slice(arm)]
+            command = arm_command(self.profile, arm, positions, np.zeros(7))
+            self._states[arm].publish(command_message(command, self.now_ns()))
+
+    def _publish_frame(self) -> None:
+        message = image_message(self.frame, self.now_ns(), self.profile.camera.frame_id)
+        self._images.publish(self.spoil_frame(message))
+
+    def _on_command(self, arm: str, message: JointState) -> None:
+        reading = read_joint_state(message, self.profile, arm)
+        self.heard.commands[arm].append(reading)
+        self.positions[self.cobot.arm_slice(arm)] = reading.positions
+
+    def _spin(self) -> None:
+        try:
+            while self._context.ok():
+                self._executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            return
+
+
+def wait_for(condition, timeout_s: float = 10.0, what: str = "condition") -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s} s"
+        time.sleep(0.01)
