@@ -129,7 +129,9 @@ def load_cobot(path: Path | None = None) -> Cobot:
         acceleration=_both_arms(file.limits.acceleration),
         jerk=_both_arms(file.limits.jerk),
     )
-    cobot = Cobot(names, limits, _both_arms(file.home), file.control_period_s)
+    home = np.asarray(file.home, dtype=np.float64)
+    home.setflags(write=False)
+    cobot = Cobot(names, limits, home, file.control_period_s)
     _check_cobot(cobot, file, path)
     return cobot
 
@@ -215,10 +217,11 @@ def _checked(kind: type[T], raw: dict[str, Any], path: Path) -> T:
 def _check_cobot(cobot: Cobot, file: _CobotFile, path: Path) -> None:
     if tuple(arm.name for arm in file.arms) != ARM_NAMES:
         raise CalibrationError(f"{path}: arms must be {ARM_NAMES} in this order")
-    rows = {**vars(file.limits), "home": file.home}
-    for key, row in rows.items():
-        if len(row) != cobot.joints_per_arm or not np.all(np.isfinite(row)):
-            raise CalibrationError(f"{path}: {key} must be {cobot.joints_per_arm} finite numbers, got {row}")
+    rows = vars(file.limits)
+    for key, row in {**rows, "home": file.home}.items():
+        numbers = len(cobot.joint_names) if key == "home" else cobot.joints_per_arm
+        if len(row) != numbers or not np.all(np.isfinite(row)):
+            raise CalibrationError(f"{path}: {key} must be {numbers} finite numbers, got {row}")
     for key in ("velocity", "acceleration", "jerk"):
         if min(rows[key]) <= 0:
             raise CalibrationError(f"{path}: limits.{key} must be above 0, got {rows[key]}")

@@ -1,0 +1,171 @@
+"""The simulated Cobot as a plain class: commands in, joint states and snapshots out.
+
+Physics runs only inside :meth:`CobotSimulation.step`; nothing here looks at a clock. The same
+task, seed and commands give the same states bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from svam_ros.cobot import ARM_NAMES, Cobot
+from svam_ros.simulation.arm_driver import ArmDriver, DriverReport, DriverSettings, JointCommand
+from svam_ros.simulation.mujoco_loading import mujoco
+from svam_ros.simulation.scene_model import PHYSICS_STEP_S, shipped_cobot
+from svam_ros.simulation.tasks import SUCCESS_HOLD_S, find_task, task_model
+from svam_ros.types import FloatArray
+
+
+@dataclass(frozen=True)
+class ArmReading14:
+    """Both arms as measured, in the order of :class:`svam_ros.cobot.Cobot`; arrays are ``(14,)``."""
+
+    positions: FloatArray
+    """rad, m of gripper opening."""
+    velocities: FloatArray
+    """rad/s, m/s."""
+    efforts: FloatArray
+    """N m, N."""
+
+
+@dataclass(frozen=True)
+class SceneSnapshot:
+    """All that a picture depends on, copied out of the physics: safe to hand to another thread."""
+
+    task: str
+    time_s: float
+    generalised_positions: FloatArray
+    """``(nq,)`` of the task's model, read-only."""
+
+
+class CobotSimulation:
+    """Two arms at a table with a task's objects, driven by their drivers.
+
+    Args:
+        task: name of a task.
+        seed: draws the objects' start poses.
+        cobot: the embodiment; default is the one in ``calibration/``. The arms start at its home.
+        drivers: settings of the two drivers; default has our own joint names and no quirks.
+
+    Raises:
+        UnknownTaskError: no such task.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        seed: int,
+        cobot: Cobot | None = None,
+        drivers: dict[str, DriverSettings] | None = None,
+    ) -> None:
+        self.cobot = cobot or shipped_cobot()
+        self._settings = drivers or {
+            arm: DriverSettings(self.cobot.joint_names[self.cobot.arm_slice(arm)]) for arm in ARM_NAMES
+        }
+        self.reset(task, seed)
+
+    def reset(self, task: str, seed: int) -> None:
+        """Start over: arms at home and at rest, objects where ``seed`` puts them, time 0.
+
+        Raises:
+            UnknownTaskError: no such task.
+        """
+        self.task = find_task(task)
+        self.seed = seed
+        self.model: Any = task_model(task)
+        """``MjModel``; shared, not to be changed."""
+        self.data: Any = mujoco.MjData(self.model)
+        """``MjData``; belongs to the thread that steps."""
+        self._map_joints()
+        limits, home = self.cobot.limits, self.cobot.home
+        self.drivers: dict[str, ArmDriver] = {}
+        for arm in ARM_NAMES:
+            row = self.cobot.arm_slice(arm)
+            self.drivers[arm] = ArmDriver(
+                self._settings[arm], limits.lower[row], limits.upper[row], home[row]
+            )
+        self.data.qpos[self._position_entries] = home * self._to_joint
+        self.data.qpos[self._mirror_entries] = home[list(self.cobot.gripper_indices)] / 2
+        self._place_objects(seed)
+        self.data.ctrl[self._actuators] = home * self._to_joint
+        mujoco.mj_forward(self.model, self.data)
+        self._done_for_s = 0.0
+
+    def command(self, arm: str, positions: FloatArray) -> None:
+        """Give ``"left"`` or ``"right"`` its newest set-point, ``(7,)`` rad and m of opening.
+
+        Raises:
+            ValueError: the arm's driver refused it.
+        """
+        driver = self.drivers[arm]
+        units = np.append(np.ones(6), 1.0 / driver.settings.metres_per_unit)
+        if not driver.receive(JointCommand(driver.settings.joint_names, np.asarray(positions) * units)):
+            raise ValueError(
+                f"the {arm} arm's driver refused {positions}; refusals so far: {dict(driver.refused)}"
+            )
+
+    def step(self, duration_s: float = 0.005) -> None:
+        """Let ``duration_s`` pass.
+
+        Raises:
+            ValueError: it is not a whole number of physics steps.
+        """
+        steps = round(duration_s / PHYSICS_STEP_S)
+        if steps < 1 or not math.isclose(steps * PHYSICS_STEP_S, duration_s, rel_tol=1e-6):
+            raise ValueError(f"duration_s is {duration_s}, must be a multiple of {PHYSICS_STEP_S} above 0")
+        for _ in range(steps):
+            set_points = np.concatenate([self.drivers[arm].advance(PHYSICS_STEP_S) for arm in ARM_NAMES])
+            self.data.ctrl[self._actuators] = set_points * self._to_joint
+            mujoco.mj_step(self.model, self.data)
+        self._done_for_s = self._done_for_s + duration_s if self.task.is_done(self.model, self.data) else 0.0
+
+    @property
+    def time_s(self) -> float:
+        """Time since the reset."""
+        return float(self.data.time)
+
+    @property
+    def instruction(self) -> str:
+        """What the policy is asked to do."""
+        return self.task.instruction
+
+    def arm_state(self) -> ArmReading14:
+        """Positions, velocities and efforts of the 14 joints now."""
+        positions = self.data.qpos[self._position_entries] / self._to_joint
+        velocities = self.data.qvel[self._velocity_entries] / self._to_joint
+        return ArmReading14(positions, velocities, self.data.actuator_force[self._actuators].copy())
+
+    def driver_report(self, arm: str) -> DriverReport:
+        """What the driver of ``"left"`` or ``"right"`` publishes now."""
+        row, state = self.cobot.arm_slice(arm), self.arm_state()
+        return self.drivers[arm].report(state.positions[row], state.velocities[row], state.efforts[row])
+
+    def success(self) -> bool:
+        """Whether the task has been done for the last 0.3 s, up to now."""
+        return self._done_for_s >= SUCCESS_HOLD_S - 1e-9
+
+    def snapshot(self) -> SceneSnapshot:
+        """An immutable copy of the scene for a renderer."""
+        positions: FloatArray = self.data.qpos.copy()
+        positions.setflags(write=False)
+        return SceneSnapshot(self.task.name, self.time_s, positions)
+
+    def _map_joints(self) -> None:
+        names, model = self.cobot.joint_names, self.model
+        mirrors = [f"{names[index]}_mirror" for index in self.cobot.gripper_indices]
+        self._position_entries = np.array([int(model.joint(name).qposadr[0]) for name in names])
+        self._velocity_entries = np.array([int(model.joint(name).dofadr[0]) for name in names])
+        self._mirror_entries = np.array([int(model.joint(name).qposadr[0]) for name in mirrors])
+        self._actuators = np.array([model.actuator(name).id for name in names])
+        # A gripper's number is the opening; its joint in the model is the way of one finger.
+        self._to_joint = np.ones(len(names))
+        self._to_joint[list(self.cobot.gripper_indices)] = 0.5
+
+    def _place_objects(self, seed: int) -> None:
+        for name, pose in self.task.draw_poses(np.random.default_rng(seed)).items():
+            half = pose.yaw_rad / 2
+            self.data.joint(name).qpos = [*pose.position_m, math.cos(half), 0.0, 0.0, math.sin(half)]

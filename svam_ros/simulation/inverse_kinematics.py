@@ -1,0 +1,124 @@
+"""Joint angles for a gripper pose: damped least squares from several starts.
+
+Works on the published kinematics (:mod:`svam_ros.simulation.arm_kinematics`) with the geometric
+Jacobian, inside the joint limits. Of the solutions found the one nearest to a reference is taken,
+so that a motion from there is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from svam_ros.simulation.arm_kinematics import ARM_BASES_M, FLANGE_TO_GRASP_M, PIPER_ROWS, link_transform
+from svam_ros.types import FloatArray
+
+_POSITION_TOLERANCE_M = 5e-4
+_ROTATION_TOLERANCE_RAD = 5e-3
+_DAMPING = 0.03
+_MAX_STEP_RAD = 0.25
+_MAX_ITERATIONS = 120
+_SEEDS = tuple(
+    np.array([0.0, shoulder, elbow, roll, pitch, twist])
+    for shoulder, elbow, pitch in ((1.2, -1.0, 0.6), (1.8, -1.4, 0.4))
+    for roll, twist in ((0.0, 0.0), (0.5, -0.6), (-0.5, 0.6))
+)
+
+
+class UnreachableError(RuntimeError):
+    """No joint angles inside the limits bring the gripper to any of the poses asked for."""
+
+
+@dataclass(frozen=True)
+class GraspTarget:
+    """Where the point between the fingers shall be and how the gripper is turned there."""
+
+    position_m: FloatArray
+    """``(3,)`` world."""
+    rotation: FloatArray
+    """``(3, 3)``: columns x, closing direction of the fingers, approach direction."""
+
+
+def grasp_rotation(azimuth_rad: float, tilt_rad: float, roll_rad: float = 0.0) -> FloatArray:
+    """Gripper that approaches along ``azimuth_rad``, ``tilt_rad`` below the horizontal.
+
+    With ``roll_rad`` zero its fingers close horizontally, across the approach.
+    """
+    forward = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), 0.0])
+    approach = np.cos(tilt_rad) * forward + np.array([0.0, 0.0, -np.sin(tilt_rad)])
+    closing = np.array([-np.sin(azimuth_rad), np.cos(azimuth_rad), 0.0])
+    rotated = np.cos(roll_rad) * closing + np.sin(roll_rad) * np.cross(approach, closing)
+    return np.column_stack([np.cross(rotated, approach), rotated, approach])
+
+
+def solve(
+    arm: str, targets: Iterable[GraspTarget], reference: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """``(6,)`` rad that reach the first reachable target, nearest to ``reference``.
+
+    A gripper turned by half a turn about its approach grasps the same: both are tried.
+
+    Args:
+        arm: ``"left"`` or ``"right"``.
+        targets: in order of preference.
+        reference: ``(6,)`` rad, also the first start of the search.
+        lower: ``(6,)`` rad.
+        upper: ``(6,)`` rad.
+
+    Raises:
+        UnreachableError: none of the targets can be reached.
+    """
+    tried = 0
+    for target in targets:
+        tried += 1
+        solutions = []
+        for rotation in (target.rotation, target.rotation @ np.diag([-1.0, -1.0, 1.0])):
+            pose = GraspTarget(target.position_m, rotation)
+            starts = (reference, *(_facing(arm, pose, seed) for seed in _SEEDS))
+            for start in starts:
+                joints = _descend(arm, pose, np.clip(start, lower, upper), lower, upper)
+                if joints is not None:
+                    solutions.append(joints)
+                    break
+        if solutions:
+            return min(solutions, key=lambda joints: float(np.abs(joints - reference).max()))
+    raise UnreachableError(f"the {arm} arm reaches none of {tried} grasp poses")
+
+
+def _facing(arm: str, target: GraspTarget, seed: FloatArray) -> FloatArray:
+    offset = target.position_m - np.array(ARM_BASES_M[arm])
+    joints = seed.copy()
+    joints[0] = np.arctan2(offset[1], offset[0])
+    return joints
+
+
+def _descend(
+    arm: str, target: GraspTarget, joints: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray | None:
+    for _ in range(_MAX_ITERATIONS):
+        error, jacobian = _error_and_jacobian(arm, target, joints)
+        if (
+            np.abs(error[:3]).max() < _POSITION_TOLERANCE_M
+            and np.abs(error[3:]).max() < _ROTATION_TOLERANCE_RAD
+        ):
+            return joints
+        step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6), error)
+        joints = np.clip(joints + np.clip(step, -_MAX_STEP_RAD, _MAX_STEP_RAD), lower, upper)
+    return None
+
+
+def _error_and_jacobian(arm: str, target: GraspTarget, joints: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``(6,)`` pose error (m, rad) and ``(6, 6)`` Jacobian of the grasp point."""
+    pose = np.eye(4)
+    pose[:3, 3] = ARM_BASES_M[arm]
+    origins, axes = np.empty((6, 3)), np.empty((6, 3))
+    for index, (row, angle) in enumerate(zip(PIPER_ROWS, joints, strict=True)):
+        pose = pose @ link_transform(row, float(angle))
+        origins[index], axes[index] = pose[:3, 3], pose[:3, 2]
+    grasp = pose[:3, 3] + FLANGE_TO_GRASP_M * pose[:3, 2]
+    jacobian = np.vstack([np.cross(axes, grasp - origins).T, axes.T])
+    # Half the sum of the cross products of the axes: exact in direction, vanishes only at the goal.
+    rotation_error = 0.5 * np.cross(pose[:3, :3].T, target.rotation.T).sum(axis=0)
+    return np.concatenate([target.position_m - grasp, rotation_error]), jacobian
