@@ -85,7 +85,7 @@ class Guard:
             period_s = self._settings.tick_period_ns / NS_PER_S
             self._limiter = MotionLimiter(self._cobot.limits, period_s, measured)
             self._owes_first_command = True
-            self._clock.start(now_ns)
+            self._clock.start(max(now_ns, self._clock.last_due_ns))
             self._welcome_chunks(now_ns)
         return findings
 
@@ -222,16 +222,16 @@ class Guard:
             self._become(GuardState.FOLLOWING, None, "")
 
     def _ramp_speed(self, due_ns: int) -> float:
-        """Share of the velocity limits while approaching.
+        """Share of the velocity limits while approaching: constant after an engage, then growing.
 
-        Constant after an engage, when a person may be near. After a hold in mid-motion it grows: at
-        constant low speed the arms might never reach a path that goes on moving.
+        It grows because at constant low speed the arms never reach a path that goes on moving faster; after
+        a hold in mid-motion at once, after an engage, when a person may be near, only after some seconds.
         """
-        lowest = self._settings.ramp_speed_fraction
-        if not self._has_followed:
-            return lowest
-        elapsed_ms = (due_ns - self._ramp_began_ns) / NS_PER_MS
-        return min(1.0, lowest + (1.0 - lowest) * elapsed_ms / self._settings.resume_ramp_ms)
+        settings = self._settings
+        patience_ms = 0.0 if self._has_followed else settings.engage_ramp_ms
+        growing_ms = (due_ns - self._ramp_began_ns) / NS_PER_MS - patience_ms
+        growth = min(1.0, max(0.0, growing_ms / settings.resume_ramp_ms))
+        return settings.ramp_speed_fraction + (1.0 - settings.ramp_speed_fraction) * growth
 
     def _has_rested_long_enough(self, limiter: MotionLimiter, due_ns: int) -> bool:
         """The resting pose has been repeated for long enough after a stop."""

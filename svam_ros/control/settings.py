@@ -35,8 +35,10 @@ class GuardSettings:
     """Share of the velocity limits while the arms approach the chunk, 0.01 to 1."""
     ramp_done_rad: float = 0.02
     """The approach ends when every arm joint is this close to the chunk, 0.001 to 0.2 rad."""
+    engage_ramp_ms: float = 3000.0
+    """After an engage the approach keeps to its share for this long, 0 to 60000 ms."""
     resume_ramp_ms: float = 500.0
-    """After a hold the approach gains speed from its share to the full limits in this time, 1 to 10000 ms."""
+    """Then, and at once after a hold, it gains speed up to the full limits in this time, 1 to 10000 ms."""
     joint_state_hold_ms: float = 100.0
     """Joint states older than this make the arms hold, 10 to 2000 ms."""
     joint_state_stop_ms: float = 500.0
@@ -76,6 +78,7 @@ _RANGES = {
     "engage_tolerance_m": (0.0, 0.05),
     "ramp_speed_fraction": (0.01, 1.0),
     "ramp_done_rad": (0.001, 0.2),
+    "engage_ramp_ms": (0.0, 60000.0),
     "resume_ramp_ms": (1.0, 10000.0),
     "joint_state_hold_ms": (10.0, 2000.0),
     "joint_state_stop_ms": (10.0, 10000.0),
