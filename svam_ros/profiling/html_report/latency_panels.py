@@ -189,7 +189,7 @@ def timeline_chart(record: DemoRecord) -> TimelineChart | None:
     )
     late = tuple(dot for dot, timing in zip(dots, timings, strict=True) if timing.missed)
     budget = y_axis.percent(CHUNK_BUDGET_MS) if near_budget else None
-    return TimelineChart(in_time, late, dots, y_axis.ticks(4), budget, _histogram(totals, y_axis))
+    return TimelineChart(in_time, late, dots, y_axis.ticks(5), budget, _histogram(totals, y_axis))
 
 
 def _dot(timing: ChunkTiming, x_axis: Axis, y_axis: Axis) -> ChunkDot:

@@ -61,7 +61,7 @@ def write_html_report(record: DemoRecord, path: Path) -> None:
 def _page_data(record: DemoRecord, arms: tuple[ArmPanel, ...]) -> dict[str, Any]:
     """What the page's script needs: joint values and chunks over time."""
     return {
-        "duration": round(record.duration_s, 3),
+        "duration": round(time_axis(record).high, 3),
         "points": READOUT_POINTS,
         "joints": [
             {"unit": joint.unit, "measured": joint.measured_readout, "commanded": joint.commanded_readout}

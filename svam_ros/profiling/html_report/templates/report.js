@@ -33,6 +33,7 @@
     root.style.setProperty("--cursor", (100 * now) / data.duration);
     root.style.setProperty("--cursor-shown", "block");
     if (scrubber) { scrubber.value = now; clock.textContent = `${now.toFixed(2)} s`; }
+    put("time", `${now.toFixed(2)} of ${data.duration.toFixed(1)} s`);
     showStill();
     showJoints();
     showChunk();
