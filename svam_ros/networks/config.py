@@ -6,13 +6,13 @@ large each part is. The same modules carry the small ``tiny`` preset and publish
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from svam_ros.networks.config_checks import check_config
 
-SPATIAL_DOWNSAMPLING_OF_FEATURES = 2
-"""The second up block of the backbone works at half of the latents' resolution."""
+FEATURE_UPSAMPLING = 4
+"""Features are taken after two up blocks, each of which doubles the coarsest level's resolution."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,8 @@ class SvamConfig:
     @property
     def grid(self) -> int:
         """Side of the feature grid, tokens."""
-        return self.image_encoder.latent_size // SPATIAL_DOWNSAMPLING_OF_FEATURES
+        coarsest = self.image_encoder.latent_size // 2 ** (len(self.backbone.block_widths) - 1)
+        return FEATURE_UPSAMPLING * coarsest
 
     @property
     def tokens_per_frame(self) -> int:
@@ -218,17 +219,6 @@ class SvamConfig:
     def action_noise_shape(self) -> tuple[int, int]:
         """``(pred_horizon, action_dim)`` of the noise that the sampler starts from."""
         return (self.action_expert.pred_horizon, self.action_expert.action_dim)
-
-
-def config_differences(expected: Any, got: Any, path: str = "") -> list[str]:
-    """Dotted names of the fields in which two configurations of one kind differ."""
-    if not is_dataclass(expected):
-        return [] if expected == got else [f"{path}: {expected} against {got}"]
-    differences = []
-    for field in fields(expected):
-        name = f"{path}.{field.name}" if path else field.name
-        differences += config_differences(getattr(expected, field.name), getattr(got, field.name), name)
-    return differences
 
 
 TINY = SvamConfig(

@@ -107,7 +107,7 @@ class VideoBackbone(nn.Module):
             constants: from :meth:`constants`.
 
         Returns:
-            ``(batch, frames, (h / 2) * (w / 2), feature_width)``, tokens row by row.
+            ``(batch, frames, grid * grid, feature_width)``, tokens row by row.
         """
         first, second, _ = self._to_second_up_block(noise, image_latents, text, constants)
         upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
