@@ -185,7 +185,7 @@ class MotionLimiter:
         the less its present velocity says about the place.
         """
         acceleration = self._limits.acceleration
-        distance = np.abs(positions - self._state.positions)
+        distance = np.abs(positions - velocities * self._period_s - self._state.positions)
         meeting_s = 2.0 * np.sqrt(distance / acceleration)
         trusted_s = TRUST_SHARE * self._limits.velocity / acceleration
         return velocities * (trusted_s / np.maximum(meeting_s, trusted_s))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+
+from support.fake_clock import FakeClock
 from svam_ros.cobot import Cobot, load_cobot
 from svam_ros.control.faults import Finding
 from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState
 from svam_ros.types import ActionChunk, ArmState, FloatArray, JointLimits
-
-from support.fake_clock import FakeClock
 
 ROS_TO_STEADY_NS = -1_700_000_000_000_000_000
 STEP_MS = 40.0
