@@ -14,6 +14,9 @@ from svam_ros.profiling.run_report import RunReport
 from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_STAGES_MS, STAGES
 from svam_ros.profiling.verdicts import judge
 
+CAPTION_WIDTH = 88
+"""Room for the verdicts under the table, so that none is broken over two lines."""
+
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}
 
 
@@ -41,6 +44,7 @@ def stage_table(stages_ms: Mapping[str, LatencySummary], title: str, caption: Te
     Stages that never ran are left out.
     """
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.min_width = CAPTION_WIDTH if caption else None
     table.caption_justify = "left"
     table.caption_style = ""
     table.add_column("stage")
@@ -64,9 +68,9 @@ def run_table(report: RunReport) -> Table:
     for verdict in judge(report):
         mark, style = _MARKS[verdict.holds]
         caption.append(f"{mark} ", style)
-        caption.append(f"{verdict.name} ")
-        caption.append(f"{verdict.value} {verdict.unit}".strip(), "bold")
-        caption.append(f"  {verdict.criterion}\n", "dim")
+        caption.append(f"{verdict.name:<18}")
+        caption.append(f"{verdict.value} {verdict.unit}".strip().ljust(14), "bold")
+        caption.append(f"{verdict.criterion}\n", "dim")
     age = report.observation_age_ms
     caption.append(
         f"  {report.chunks} chunks, {report.deadline_misses} later than {CHUNK_BUDGET_MS:.0f} ms, "
@@ -77,23 +81,23 @@ def run_table(report: RunReport) -> Table:
 
 
 def live_line(status: LiveStatus) -> Text:
-    """The line that is redrawn while a run goes on; about 110 characters."""
-    line = Text()
+    """The line that is redrawn while a run goes on; cut off where the terminal ends."""
+    line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{status.phase:<9}", "bold cyan")
-    line.append(f"{status.elapsed_s:6.1f} s  episode {status.episode}/{status.episodes}  ")
+    line.append(f"{status.elapsed_s:6.1f} s  episode {status.episode}/{status.episodes}")
+    line.append("  success ", "dim")
+    line.append(f"{status.successes}/{status.finished}  ")
     line.append(f"{status.effective_hz:4.1f} Hz" if status.effective_hz is not None else "  –  Hz", "bold")
     for stage, name in (
+        ("total", "total"),
         ("backbone", "backbone"),
         ("decouplers", "decouplers"),
         ("action_expert", "expert"),
-        ("total", "total"),
     ):
         if stage in status.stages_ms:
             late = stage == "total" and status.stages_ms[stage] > CHUNK_BUDGET_MS
             line.append(f"  {name} ", "dim")
             line.append(f"{status.stages_ms[stage]:.0f} ms", "red" if late else "")
-    line.append("  success ", "dim")
-    line.append(f"{status.successes}/{status.finished}")
     return line
 
 

@@ -15,6 +15,9 @@ JOINTS_PER_ARM = 7
 READOUT_POINTS = 400
 """Times for which the page can say where the joints were."""
 
+REACH_S = 0.1
+"""The first and last position hold this long before and after: streams do not begin in one instant."""
+
 
 @dataclass(frozen=True)
 class JointPanel:
@@ -103,10 +106,12 @@ def _trace_path(trace: JointTrace, joint: int, axis: Axis, y_axis: Axis) -> str:
 
 
 def _at(trace: JointTrace, joint: int, times: FloatArray) -> FloatArray:
-    """Positions at ``times``; NaN before the first and after the last sample."""
+    """Positions at ``times``; NaN where the nearest sample is more than :data:`REACH_S` away."""
     if len(trace.times_s) == 0:
         return np.full(len(times), np.nan)
-    return np.interp(times, trace.times_s, trace.positions[:, joint], left=np.nan, right=np.nan)
+    values = np.interp(times, trace.times_s, trace.positions[:, joint])
+    outside = (times < trace.times_s[0] - REACH_S) | (times > trace.times_s[-1] + REACH_S)
+    return np.where(outside, np.nan, values)
 
 
 def _rounded(values: FloatArray) -> list[float | None]:
