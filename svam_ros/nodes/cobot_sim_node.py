@@ -51,20 +51,20 @@ class CobotSimNode(Node):
     def __init__(self) -> None:
         super().__init__(graph.SIMULATION_NODE)
         declare_parameters(self, SimulationParameters, _fixed_parameters, lambda _name, _value: None)
-        self._parameters = read_parameters(self, SimulationParameters)
-        self._profile = load_robot_profile(self._parameters.profile)
+        self._options = read_parameters(self, SimulationParameters)
+        self._profile = load_robot_profile(self._options.profile)
         self._lock = threading.Lock()
         self._simulation = CobotSimulation(
-            self._parameters.task,
-            self._parameters.seed,
-            drivers=_driver_settings(self._profile, self._parameters.driver_quirks),
+            self._options.task,
+            self._options.seed,
+            drivers=_driver_settings(self._profile, self._options.driver_quirks),
         )
         self._stamp_ns = self._now_ns()
         self._success_s: float | None = None
         self._next_slice = time.monotonic()
         self._exit_code: int | None = None
         self._open_interfaces()
-        self._camera = CameraThread(self, self._profile, self._scene, self._parameters.publish_compressed)
+        self._camera = CameraThread(self, self._profile, self._scene, self._options.publish_compressed)
         self._camera.start()
 
     def _open_interfaces(self) -> None:
@@ -73,7 +73,7 @@ class CobotSimNode(Node):
             topics = self._profile.arms[arm]
             self._states[arm] = self.create_publisher(JointState, topics.state_topic, qos.JOINT_OUTPUT)
             self.create_subscription(
-                JointState, topics.command_topic, partial(self._on_command, arm), qos.JOINT_STREAM
+                JointState, topics.command_topic, partial(self._on_command, arm), qos.NEWEST_SAMPLE
             )
         enable = self._profile.enable
         if enable.kind == "topic":
@@ -157,12 +157,12 @@ class CobotSimNode(Node):
         return response
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._parameters = read_parameters(self, SimulationParameters)
+        self._options = read_parameters(self, SimulationParameters)
         with self._lock:
-            self._simulation.reset(self._parameters.task, self._parameters.seed)
+            self._simulation.reset(self._options.task, self._options.seed)
             self._success_s = None
         self._publish_episode()
-        response.success, response.message = True, f"{self._parameters.task}, seed {self._parameters.seed}"
+        response.success, response.message = True, f"{self._options.task}, seed {self._options.seed}"
         return response
 
     # -- outputs --------------------------------------------------------------------------------

@@ -37,6 +37,9 @@ MIN_COMMAND_RATE_HZ = 25.0
 SHUTDOWN_PATIENCE_S = 1.0
 """Braking from full speed takes half of this; after it the process ends in any case."""
 
+RESTING = (GuardState.IDLE, GuardState.STOPPED)
+"""States in which chunks are not expected to be used, so that refusing one is no news."""
+
 _LEVELS = {
     GuardState.IDLE: DiagnosticStatus.OK,
     GuardState.RAMPING: DiagnosticStatus.OK,
@@ -83,7 +86,7 @@ class GuardNode(Node):
         self.create_subscription(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
         for arm in ARM_NAMES:
             topic = self._profile.arms[arm].state_topic
-            self.create_subscription(JointState, topic, partial(self._on_joint_state, arm), qos.JOINT_STREAM)
+            self.create_subscription(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
         self.create_service(Trigger, graph.ENGAGE_SERVICE, self._on_engage)
         self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
         self.create_service(Trigger, graph.STOP_SERVICE, self._on_stop)
@@ -121,7 +124,7 @@ class GuardNode(Node):
             return
         now_ns = time.monotonic_ns()
         finding = self._guard.submit(chunk, now_ns - self._now_ros_ns(), now_ns)
-        if finding is not None and self._guard.status(now_ns).state is not GuardState.IDLE:
+        if finding is not None and self._guard.status(now_ns).state not in RESTING:
             self._warn(f"chunk {chunk.run_id}/{chunk.sequence} not used: {_sentence(finding)}")
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:

@@ -152,9 +152,7 @@ class PolicyNode(LifecycleNode):
         for arm in ARM_NAMES:
             callback = partial(self._on_joint_state, arm)
             self._inputs.append(
-                self.create_subscription(
-                    JointState, profile.arms[arm].state_topic, callback, qos.JOINT_STREAM
-                )
+                self.create_subscription(JointState, profile.arms[arm].state_topic, callback, qos.EVERY_STATE)
             )
 
     def _on_image(self, decode: Callable[[Any], ImageArray], message: Any) -> None:

@@ -53,7 +53,7 @@ class FakeCobot:
                 JointState,
                 profile.arms[arm].command_topic,
                 lambda message, arm=arm: self._on_command(arm, message),
-                qos.JOINT_STREAM,
+                qos.EVERY_STATE,
             )
         self._images = self.node.create_publisher(Image, profile.camera.image_topic, qos.CAMERA_OUTPUT)
         self._compressed = self.node.create_publisher(
