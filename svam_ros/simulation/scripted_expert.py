@@ -21,7 +21,7 @@ ACCELERATION_SHARE = 0.7
 REST_S = 0.5
 """How long a demonstration ends holding still."""
 
-_TILTS_RAD = tuple(np.deg2rad([60.0, 55.0, 65.0, 50.0, 45.0, 40.0]).tolist())
+_TILTS_RAD = tuple(np.deg2rad([65.0, 60.0, 70.0, 55.0, 50.0, 45.0]).tolist())
 """Approach below the horizontal, in order of preference; joint 5 allows no vertical grasp."""
 _BACK_OFF_M = 0.08
 """Length of the straight last piece of an approach."""
