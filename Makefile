@@ -30,9 +30,10 @@ check: lint ## The same and the fast tests; before every commit
 test: setup ## All tests; a few options in ARGS="-k guard"
 	$(VENV)/bin/pytest $(ARGS)
 
-format: setup ## Bring the code into the house's form
+format: setup ## Bring the code into the house's form, and docs/reference.md up to date
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/python tools/reference_tables.py
 
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist install log *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,11 +1,16 @@
 """All of the package's metadata. A [project] table in pyproject.toml would break colcon."""
 
+import os
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# `colcon build --symlink-install` runs a link to this file in another folder.
+ROOT = Path(__file__).resolve().parent
+
 NAME = "svam_ros"
 SHARE = f"share/{NAME}"
+NODES = ("policy_node", "guard_node", "cobot_sim_node")
 SHIPPED_FOLDERS = ("calibration", "launch", "models")
 
 # The guard, the translation and the recording run on Python 3.10 (ROS 2 Humble); the libraries of the
@@ -64,17 +69,28 @@ def shipped_files() -> list[tuple[str, list[str]]]:
     """Every file below the shipped folders, with the folder under <prefix>/share that it goes to."""
     files: dict[str, list[str]] = {}
     for folder in SHIPPED_FOLDERS:
-        for path in sorted(Path(folder).rglob("*")):
+        for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                files.setdefault(f"{SHARE}/{path.parent.as_posix()}", []).append(path.as_posix())
+                name = path.relative_to(ROOT)
+                files.setdefault(f"{SHARE}/{name.parent.as_posix()}", []).append(name.as_posix())
     return sorted(files.items())
+
+
+def launchers() -> tuple[str, list[str]]:
+    """Where pip and colcon each do not put the executables, a launcher points to where they do.
+
+    ``ros2 run`` wants nodes in lib/svam_ros, a shell wants ``svam`` in bin. colcon sets COLCON.
+    """
+    if "COLCON" in os.environ:
+        return "bin", ["executables/svam"]
+    return f"lib/{NAME}", [f"executables/{node}" for node in NODES]
 
 
 setup(
     name=NAME,
     version="0.1.0",
     description="Video foresight moves a dual-arm robot: S-VAM as a real-time ROS 2 control node",
-    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The svam_ros authors",
     author_email="maintainers@svam-ros.org",
@@ -85,6 +101,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
+        launchers(),
         *shipped_files(),
     ],
     python_requires=">=3.10",
@@ -100,9 +117,7 @@ setup(
         "console_scripts": [
             "svam = svam_ros.cli.main:main",
             "svam-train = svam_train.cli:main",
-            "policy_node = svam_ros.nodes.policy_node:main",
-            "guard_node = svam_ros.nodes.guard_node:main",
-            "cobot_sim_node = svam_ros.nodes.cobot_sim_node:main",
+            *(f"{node} = svam_ros.nodes.{node}:main" for node in NODES),
         ]
     },
     zip_safe=False,

@@ -45,8 +45,12 @@ class ParameterDescription:
     def allowed(self) -> str:
         """The allowed values in words."""
         if self.limits:
-            return f"{self.limits.minimum:g} to {self.limits.maximum:g}"
-        return ", ".join(self.choices) if self.choices else f"any {self.kind.__name__}"
+            return f"{self.limits.minimum:.10g} to {self.limits.maximum:.10g}"
+        return (
+            ", ".join(self.choices)
+            if self.choices
+            else f"any {self.kind.__name__}"
+        )
 
     def check(self, value: object) -> None:
         """Raise :class:`ParameterError` unless ``value`` is allowed."""

@@ -16,7 +16,9 @@ def shipped_directory(name: str) -> Path:
         FileNotFoundError: neither a checkout nor an install holds it.
     """
     package = Path(__file__).resolve().parent
-    candidates = [package.parent / name]
+    # Beside an installed package stand other people's packages, and one may be called "models".
+    in_checkout = (package.parent / "package.xml").is_file()
+    candidates = [package.parent / name] if in_checkout else []
     candidates += [parent / "share" / "svam_ros" / name for parent in package.parents]
     for candidate in candidates:
         if candidate.is_dir():
