@@ -1,0 +1,158 @@
+"""policy_node as a real managed process, fed by a fake camera and fake arms."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+from support.fake_cobot import FakeCobot, wait_for
+from support.processes import spec
+
+from svam_ros import graph
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.nodes.robot_operator import Operator, OperatorError
+from svam_ros.translation.chunks import read_chunk
+
+PROFILE = load_robot_profile("cobot_magic")
+COBOT = load_cobot()
+SINE = "motion=sine amplitude=0.2 period_s=4.0"
+
+
+@pytest.fixture
+def bench(supervisor):
+    robot = FakeCobot(PROFILE)
+    timings: list[dict[str, str]] = []
+    operator = Operator(PROFILE, on_timing=timings.append)
+
+    def start(**parameters: object) -> None:
+        supervisor.start(spec(graph.POLICY_NODE, model=SINE, **parameters))
+        operator.transition(graph.POLICY_NODE, "configure", 30.0)
+
+    yield robot, operator, timings, start
+    operator.close()
+    robot.close()
+
+
+def test_chunks_carry_eight_steps_a_run_a_sequence_and_the_stamp_of_a_real_frame(bench):
+    robot, operator, timings, start = bench
+    start(instruction="swing")
+    time.sleep(0.5)
+    assert robot.heard.chunks == []
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    wait_for(lambda: len(robot.heard.chunks) >= 4, 10.0, "four chunks")
+    chunks = [read_chunk(message, COBOT) for message in robot.heard.chunks]
+    assert len({chunk.run_id for chunk in chunks}) == 1
+    assert [chunk.sequence for chunk in chunks] == list(range(1, len(chunks) + 1))
+    assert all(chunk.actions.shape == (8, 14) for chunk in chunks)
+    ages_ms = [(robot.now_ns() - chunk.observation_stamp_ns) / 1e6 for chunk in chunks]
+    assert all(0 < age < 20_000 for age in ages_ms)
+    assert np.all(np.diff([chunk.observation_stamp_ns for chunk in chunks]) > 0)
+    wait_for(lambda: len(timings) >= 4, 5.0, "timings")
+    assert {"preprocess", "publish", "total", "observation_age_ms", "input_digest"} <= set(timings[0])
+
+
+def test_a_run_that_is_activated_again_gets_a_new_run_id_and_deactivated_ones_are_silent(bench):
+    robot, operator, _timings, start = bench
+    start(instruction="swing")
+    for _ in range(2):
+        operator.transition(graph.POLICY_NODE, "activate", 10.0)
+        count = len(robot.heard.chunks)
+        wait_for(lambda count=count: len(robot.heard.chunks) > count, 10.0, "a chunk")
+        operator.transition(graph.POLICY_NODE, "deactivate", 10.0)
+        time.sleep(0.1)
+    silent = len(robot.heard.chunks)
+    time.sleep(0.5)
+    assert len(robot.heard.chunks) == silent
+    assert len({message.header.frame_id.split("/")[0] for message in robot.heard.chunks}) == 2
+    operator.transition(graph.POLICY_NODE, "cleanup", 10.0)
+    operator.transition(graph.POLICY_NODE, "configure", 30.0)
+
+
+def test_nothing_is_made_without_an_instruction_and_bad_ones_are_ignored(bench):
+    robot, operator, _timings, start = bench
+    start()
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    operator.instruct("lift\x07")
+    time.sleep(0.7)
+    assert robot.heard.chunks == []
+    operator.instruct("lift the pot")
+    wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk")
+
+
+def spoil(change):
+    def spoiled(message):
+        for name, value in change.items():
+            setattr(message, name, value)
+        return message
+
+    return spoiled
+
+
+@pytest.mark.parametrize(
+    "change", [{"encoding": "32FC1"}, {"step": 0}, {"data": b"short"}, {"height": 0}], ids=str
+)
+def test_frames_that_cannot_be_trusted_make_no_chunk_and_do_not_end_the_node(bench, change):
+    robot, operator, _timings, start = bench
+    good, robot.spoil_frame = robot.spoil_frame, spoil(change)
+    start(instruction="swing")
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    time.sleep(0.7)
+    assert robot.heard.chunks == []
+    robot.spoil_frame = good
+    wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk from a good frame")
+
+
+@pytest.mark.parametrize("shift_s", [-5, 5])
+def test_frames_from_the_past_and_the_future_are_not_used(bench, shift_s):
+    robot, operator, _timings, start = bench
+
+    def shifted(message):
+        message.header.stamp.sec += shift_s
+        return message
+
+    robot.spoil_frame = shifted
+    start(instruction="swing")
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    time.sleep(1.0)
+    assert robot.heard.chunks == []
+
+
+def test_compressed_frames_are_used_when_asked_for(bench):
+    robot, operator, _timings, start = bench
+    start(instruction="swing", image_transport="compressed")
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    jpeg = cv2.imencode(".jpg", robot.frame)[1].tobytes()
+    for _ in range(60):
+        robot.send_compressed(jpeg)
+        time.sleep(0.03)
+    assert len(robot.heard.chunks) > 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"model": "no_such_model", "engine": "eager"}, "no_such_model"),
+        ({"profile": "cobot_magik"}, "did you mean 'cobot_magic'"),
+        ({"image_decoder": "cv_bridge"}, "cv_bridge cannot be imported"),
+        ({"model": "motion=waltz"}, "waltz"),
+    ],
+)
+def test_configure_fails_with_one_sentence_that_says_why(bench, supervisor, parameters, words):
+    _robot, operator, _timings, _start = bench
+    supervisor.start(spec(graph.POLICY_NODE, **parameters))
+    with pytest.raises(OperatorError, match="could not configure"):
+        operator.transition(graph.POLICY_NODE, "configure", 30.0)
+    assert words in supervisor.last_words(graph.POLICY_NODE, lines=1)
+    assert supervisor.failed_child() is None
+
+
+def test_parameters_are_fixed_while_the_node_is_configured_but_the_instruction_is_not(bench):
+    _robot, operator, _timings, start = bench
+    start()
+    with pytest.raises(OperatorError, match="cannot be changed"):
+        operator.set_parameters(graph.POLICY_NODE, {"replan_steps": 3})
+    with pytest.raises(OperatorError, match="control characters"):
+        operator.set_parameters(graph.POLICY_NODE, {"instruction": "lift\nit"})
+    operator.set_parameters(graph.POLICY_NODE, {"instruction": "lift the pot"})
