@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -147,8 +148,7 @@ def verify_weights(path: Path, config: SvamConfig) -> None:
     Raises:
         ModelDirectoryError: a tensor is missing, unknown, or of another shape.
     """
-    with torch.device("meta"):
-        expected = {name: tuple(t.shape) for name, t in Svam(config).run_time_state_dict().items()}
+    expected = _expected_shapes(config)
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -163,6 +163,12 @@ def verify_weights(path: Path, config: SvamConfig) -> None:
             raise ModelDirectoryError(
                 f"{path}: '{name}' has shape {found[name]}, the configuration asks for {shape}"
             )
+
+
+@lru_cache(maxsize=4)
+def _expected_shapes(config: SvamConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):  # names and shapes without memory for the weights
+        return {name: tuple(t.shape) for name, t in Svam(config).run_time_state_dict().items()}
 
 
 def _read_text(folder: Path, name: str) -> str:

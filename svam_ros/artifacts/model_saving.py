@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -88,12 +88,13 @@ def save_model(
         _write_texts(staging, texts | contents.documents)
         manifest = _manifest(path.name, contents, cobot, _hashes(staging))
         _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
-        open_model(staging, cobot).load_network()
+        verified = open_model(staging, cobot)
+        verified.load_network()
         staging.chmod(0o755)
         _swap(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return open_model(path, cobot)
+    return replace(verified, path=path)
 
 
 def _manifest(name: str, contents: ModelContents, cobot: Cobot, files: dict[str, str]) -> Manifest:

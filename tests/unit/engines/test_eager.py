@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from support.networks import SENTENCES, observation, random_network, save_random_model
+
+from svam_ros.engines import create_engine
+from svam_ros.engines.eager import EagerEngine
+from svam_ros.engines.policy_engine import PredictionRefused
+from svam_ros.translation.preprocessing import prepare_observation
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("models") / "small")
+
+
+def test_an_engine_created_by_name_says_what_it_runs(model):
+    engine = create_engine("eager", model.path, seed=3)
+    assert (engine.name, engine.model_name) == ("eager", "small")
+    assert (engine.pred_horizon, engine.exec_horizon, engine.step_s) == (6, 4, 0.04)
+    engine.close()
+
+
+def test_fixed_noise_gives_equal_actions_from_equal_observations_whatever_came_before(model):
+    first, second = EagerEngine(model, seed=3), EagerEngine(model, seed=3)
+    second.warm_up()
+    second.infer(observation(SENTENCES[1], seed=9))
+    expected = first.infer(observation()).actions
+    assert np.array_equal(second.infer(observation()).actions, expected)
+    assert np.array_equal(second.infer(observation()).actions, expected)
+    assert not np.array_equal(EagerEngine(model, seed=4).infer(observation()).actions, expected)
+
+
+def test_fresh_noise_differs_from_pass_to_pass_and_repeats_with_the_seed(model):
+    def two_passes() -> list[np.ndarray]:
+        engine = EagerEngine(model, seed=3, noise="fresh")
+        return [engine.infer(observation()).actions for _ in range(2)]
+
+    first, second = two_passes(), two_passes()
+    assert not np.array_equal(first[0], first[1])
+    assert np.array_equal(first, second)
+
+
+def test_the_prediction_is_the_networks_in_radians_and_metres(model):
+    engine = EagerEngine(model, seed=3)
+    seen = observation()
+    prediction = engine.infer(seen)
+    model_input = prepare_observation(seen, model.manifest.image)
+    assert prediction.actions.shape == (6, 14)
+    assert prediction.actions.dtype == np.float64
+    assert prediction.input_digest == model_input.digest()
+
+    network, generator = model.load_network(), torch.Generator().manual_seed(3)
+    noises = [
+        torch.randn(1, *shape, generator=generator)
+        for shape in (network.config.latent_noise_shape, network.config.action_noise_shape)
+    ]
+    tokens = model.tokenizer.encode(seen.instruction)
+    condition = network.encode_instruction(
+        torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.attention_mask)
+    )
+    joints = model.statistics.normalise_joints(model_input.joints.astype(np.float64)).astype(np.float32)
+    with torch.no_grad():
+        image = torch.from_numpy(model_input.image)[None]
+        normalised = network(image, condition, torch.from_numpy(joints)[None], *noises)
+    expected = model.statistics.denormalise_actions(normalised[0].double().numpy(), seen.arms.positions)
+    np.testing.assert_allclose(prediction.actions, expected, atol=1e-4)
+
+
+def test_every_network_stage_is_timed_for_this_pass_alone(model):
+    engine = EagerEngine(model)
+    for _ in range(2):
+        stages = engine.infer(observation()).stages_ms
+    network_stages = ["backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
+    assert list(stages) == ["preprocess", *network_stages]
+    assert all(0 < duration < 5000 for duration in stages.values())
+    assert stages["backbone"] > stages["preprocess"] / 100
+
+
+def test_an_observation_is_acted_on_under_its_own_instruction(model):
+    engine = EagerEngine(model)
+    engine.set_instruction(SENTENCES[0])
+    lift = engine.infer(observation(SENTENCES[0])).actions
+    place = engine.infer(observation(SENTENCES[1])).actions
+    assert not np.array_equal(lift, place)
+    assert np.array_equal(engine.infer(observation(SENTENCES[0])).actions, lift)
+
+
+def test_after_an_instruction_that_is_not_understood_the_old_one_is_not_acted_on(model):
+    engine = EagerEngine(model)
+    engine.set_instruction(SENTENCES[0])
+    with pytest.raises(PredictionRefused, match="does not know 'banana'"):
+        engine.set_instruction("lift the banana")
+    with pytest.raises(PredictionRefused, match="does not know 'banana'"):
+        engine.infer(observation("lift the banana"))
+    assert engine.infer(observation(SENTENCES[0])).actions.shape == (6, 14)
+
+
+def test_actions_that_are_not_finite_are_refused(model):
+    engine = EagerEngine(model)
+    seen = observation()
+    broken = dataclasses.replace(seen, arms=dataclasses.replace(seen.arms, positions=np.full(14, np.inf)))
+    with pytest.raises(PredictionRefused, match="model 'small' gave actions that are not finite"):
+        engine.infer(broken)
+    assert np.all(np.isfinite(engine.infer(seen).actions))
+
+
+def test_weights_that_are_not_finite_never_reach_an_engine(tmp_path):
+    network = random_network()
+    with torch.no_grad():
+        network.action_expert.action_prediction.bias[0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        save_random_model(tmp_path / "broken", network=network)
