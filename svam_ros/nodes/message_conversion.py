@@ -14,7 +14,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from svam_ros.cobot import Cobot
 from svam_ros.translation.chunks import chunk_identity
 from svam_ros.translation.commands import ArmCommand
-from svam_ros.types import ActionChunk, ImageArray
+from svam_ros.types import ActionChunk, FloatArray, ImageArray
 
 NANOSECONDS = 1_000_000_000
 
@@ -25,19 +25,33 @@ def time_message(stamp_ns: int) -> Time:
 
 
 def chunk_message(chunk: ActionChunk, cobot: Cobot) -> JointTrajectory:
-    """A chunk in the form that :func:`svam_ros.translation.chunks.read_chunk` reads."""
+    """A chunk in the form that :func:`svam_ros.translation.chunks.read_chunk` reads.
+
+    Velocities and accelerations are the targets' own differences, for plotting; the guard computes its
+    own. All four arrays are filled, because some readers of recorded messages refuse empty ones.
+    """
     message = JointTrajectory(joint_names=list(cobot.joint_names))
     message.header.stamp = time_message(chunk.observation_stamp_ns)
     message.header.frame_id = chunk_identity(chunk.run_id, chunk.sequence)
     offsets_ns = chunk.target_times_ns() - chunk.observation_stamp_ns
+    velocities = _differences(chunk.actions, chunk.step_s)
+    accelerations = _differences(velocities, chunk.step_s)
     message.points = [
         JointTrajectoryPoint(
-            positions=row.tolist(),
+            positions=chunk.actions[step].tolist(),
+            velocities=velocities[step].tolist(),
+            accelerations=accelerations[step].tolist(),
+            effort=[0.0] * len(cobot.joint_names),
             time_from_start=Duration(sec=int(ns) // NANOSECONDS, nanosec=int(ns) % NANOSECONDS),
         )
-        for row, ns in zip(chunk.actions, offsets_ns, strict=True)
+        for step, ns in enumerate(offsets_ns)
     ]
     return message
+
+
+def _differences(rows: FloatArray, step_s: float) -> FloatArray:
+    """``(n, 14)`` -> ``(n, 14)`` rate of change; zero for a single row."""
+    return np.gradient(rows, step_s, axis=0) if len(rows) > 1 else np.zeros_like(rows)
 
 
 def command_message(command: ArmCommand, stamp_ns: int) -> JointState:
