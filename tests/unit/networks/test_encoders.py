@@ -87,12 +87,31 @@ def test_semantic_tokens_are_the_patches_without_class_and_register_tokens():
 def test_geometric_tokens_are_a_plain_local_and_a_normalised_global_half():
     torch.manual_seed(0)
     encoder = GeometricReference(CONFIG.references).eval()
+    block_outputs = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda module, args, output: block_outputs.append(output))
     tokens = encoder(reference_image())
     assert tokens.shape == (2, GRID**2, 128)
     local_half, global_half = tokens.chunk(2, dim=-1)
     torch.testing.assert_close(global_half.mean(-1), torch.zeros(2, GRID**2), atol=1e-5, rtol=0)
     torch.testing.assert_close(global_half.var(-1, unbiased=False), torch.ones(2, GRID**2), atol=1e-3, rtol=0)
-    assert not torch.allclose(local_half.mean(-1), torch.zeros(2, GRID**2), atol=1e-3)
+    assert torch.equal(local_half, block_outputs[2][:, 1:])
+    torch.testing.assert_close(global_half, encoder.norm(block_outputs[3])[:, 1:])
+
+
+@torch.no_grad()
+def test_places_are_told_to_local_blocks_only():
+    encoder = GeometricReference(CONFIG.references).eval()
+    rotations = []
+    for block in encoder.blocks:
+        block.register_forward_pre_hook(lambda module, args: rotations.append(args[1]))
+    encoder(reference_image())
+    assert rotations[0] is None
+    assert rotations[1] is None
+    local_cosine, global_cosine = rotations[2][0], rotations[3][0]
+    assert len(torch.unique(local_cosine[1:], dim=0)) == GRID**2
+    assert len(torch.unique(global_cosine[1:], dim=0)) == 1
+    assert not torch.equal(global_cosine[0], global_cosine[1]), "the camera token stands apart"
 
 
 @torch.no_grad()
