@@ -9,11 +9,9 @@ import numpy as np
 from svam_ros.cobot import Cobot
 from svam_ros.simulation import palette
 from svam_ros.simulation.arm_kinematics import ARM_BASES_M, FLANGE_TO_GRASP_M, PIPER_ROWS, link_transform
+from svam_ros.simulation.collision_bits import COLLISION_BITS
 from svam_ros.simulation.mujoco_loading import mujoco
 from svam_ros.types import FloatArray
-
-COLLISION_BITS: dict[str, tuple[int, int]] = {"left": (1, 6), "right": (2, 5), "object": (4, 7)}
-"""``(contype, conaffinity)``: an arm meets the other arm and objects but never itself."""
 
 SERVO_LAG_S = 0.045
 """How far a joint runs behind a moving set-point: real Piper joints lag by 30 to 60 ms."""

@@ -137,7 +137,7 @@ def _classes_of_geoms(model: Any) -> NDArray[np.uint8]:
     classes = np.full(model.ngeom + 1, SceneClass.BACKGROUND, dtype=np.uint8)
     for geom in range(model.ngeom):
         body = model.body(int(model.geom_bodyid[geom])).name
-        if model.geom(geom).name == "table":
+        if model.geom(geom).name.startswith("table"):
             classes[geom] = SceneClass.TABLE
         else:
             classes[geom] = _CLASS_OF_PREFIX.get(body.split("_")[0], SceneClass.BACKGROUND)

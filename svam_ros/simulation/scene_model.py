@@ -12,9 +12,9 @@ import yaml
 
 from svam_ros.cobot import ARM_NAMES, CalibrationError, Cobot, load_cobot
 from svam_ros.shipped_files import shipped_directory
-from svam_ros.simulation import palette
-from svam_ros.simulation.cobot_model import COLLISION_BITS, ArmBuilder
+from svam_ros.simulation.cobot_model import ArmBuilder
 from svam_ros.simulation.mujoco_loading import mujoco
+from svam_ros.simulation.room import add_room
 from svam_ros.simulation.soft_shadows import add_shadow_material
 from svam_ros.types import FloatArray
 
@@ -25,10 +25,6 @@ CAMERA_NAME = "front"
 CAMERA_POSITION_M = (-0.06, 0.0, 0.78)
 CAMERA_PITCH_DOWN_DEG = 59.0
 """The camera hangs between the arms and looks forward and down on the work area."""
-
-_TABLE_HALF_SIZE_M = (0.46, 0.72, 0.02)
-_TABLE_CENTRE_M = (0.30, 0.0, -0.02)
-_FLOOR_Z_M = -0.75
 
 
 def vertical_field_of_view_deg() -> float:
@@ -57,7 +53,8 @@ def build_scene(add_objects: Callable[[Any], None], cobot: Cobot | None = None) 
     spec.modelname = "cobot"
     spec.compiler.degree = False
     _set_options(spec)
-    _add_room(spec)
+    add_room(spec)
+    add_shadow_material(spec)
     _add_camera(spec)
     for arm in ARM_NAMES:
         ArmBuilder(spec, arm, cobot).add()
@@ -76,92 +73,13 @@ def _set_options(spec: Any) -> None:
     # Multisampling and shadows cost a software renderer five to twelve times the drawing itself.
     visual.quality.offsamples = 0
     visual.quality.shadowsize = 0
+    # All lights are directional: flat faces need no subdivision to be lit right.
+    visual.quality.numquads, visual.quality.numslices, visual.quality.numstacks = 1, 20, 10
     visual.headlight.ambient = (0.34, 0.34, 0.35)
     visual.headlight.diffuse = (0.22, 0.22, 0.22)
     visual.headlight.specular = (0.05, 0.05, 0.05)
     visual.map.znear, visual.map.zfar = 0.02, 10.0
     spec.stat.extent, spec.stat.center = 1.0, (0.3, 0.0, 0.0)
-
-
-def _add_room(spec: Any) -> None:
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=palette.SKY_HIGH[:3],
-        rgb2=palette.SKY_LOW[:3],
-        width=64,
-        height=384,
-    )
-    spec.add_texture(
-        name="tiles",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=palette.FLOOR_LIGHT[:3],
-        rgb2=palette.FLOOR_DARK[:3],
-        width=256,
-        height=256,
-    )
-    _add_material(spec, "floor", "tiles", (12.0, 12.0))
-    _add_planks(spec)
-    add_shadow_material(spec)
-    world = spec.worldbody
-    world.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(6, 6, 0.1),
-        pos=(0, 0, _FLOOR_Z_M),
-        material="floor",
-    )
-    contype, conaffinity = COLLISION_BITS["object"]
-    world.add_geom(
-        name="table",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=_TABLE_CENTRE_M,
-        size=_TABLE_HALF_SIZE_M,
-        material="planks",
-        contype=contype,
-        conaffinity=conaffinity,
-        friction=(0.9, 0.01, 0.001),
-    )
-    # Light from behind the left shoulder, a softer one from the right: faces of boxes differ.
-    for position, direction, strength in (
-        ((-0.6, 0.9, 1.8), (0.45, -0.5, -0.9), 0.42),
-        ((0.9, -1.2, 1.6), (-0.4, 0.6, -0.7), 0.2),
-    ):
-        world.add_light(
-            pos=position,
-            dir=direction,
-            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-            castshadow=False,
-            diffuse=(strength,) * 3,
-            specular=(0.12,) * 3,
-        )
-
-
-def _add_planks(spec: Any) -> None:
-    """Table boards along x: a picture computed here, the same on every machine."""
-    size, boards = 512, 8
-    rng = np.random.default_rng(7)
-    light, dark = np.array(palette.TABLE_LIGHT[:3]), np.array(palette.TABLE_DARK[:3])
-    column = np.arange(size)
-    board = column * boards // size
-    tone = rng.uniform(0.05, 0.45, boards)[board]
-    grain = np.convolve(rng.uniform(-1, 1, size + 4), np.ones(5) / 5, mode="valid") * 0.16
-    mix = np.clip(tone + grain, 0.0, 1.0)
-    row = light + (dark - light) * mix[:, None]
-    row[(column * boards) % size < boards * 2] = dark * 0.86
-    picture = np.repeat((row * 255).astype(np.uint8)[:, None, :], size, axis=1)
-    texture = spec.add_texture(
-        name="wood", type=mujoco.mjtTexture.mjTEXTURE_2D, width=size, height=size, nchannel=3
-    )
-    texture.data = picture.tobytes()
-    _add_material(spec, "planks", "wood", (1.0, 1.0))
-
-
-def _add_material(spec: Any, name: str, texture: str, repeat: tuple[float, float]) -> None:
-    material = spec.add_material(name=name, texrepeat=repeat, specular=0.1, shininess=0.1)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = texture
 
 
 def camera_rotation() -> FloatArray:

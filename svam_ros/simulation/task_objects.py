@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from svam_ros.simulation import palette
-from svam_ros.simulation.cobot_model import COLLISION_BITS
+from svam_ros.simulation.collision_bits import COLLISION_BITS
 from svam_ros.simulation.mujoco_loading import mujoco
 
 POT_RADIUS_M = 0.08
@@ -18,7 +18,7 @@ POT_HANDLE_HEIGHT_M = 0.058
 CUBE_SIDE_M = 0.045
 
 _WALL_HALF_THICKNESS_M = 0.003
-_WALL_PIECES = 24
+_WALL_PIECES = 20
 _HANDLE_HALF_LENGTH_M = 0.032
 _HANDLE_RADIUS_M = 0.0075
 
