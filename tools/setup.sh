@@ -23,7 +23,8 @@ find_python() {
 }
 
 python=$(find_python) || fail "it needs Python 3.11, 3.12 or 3.13.
-  Debian 12 and Ubuntu 24.04:  sudo apt-get install python3 python3-venv
+  Debian 12, Ubuntu 24.04:  sudo apt-get install python3 python3-venv
+  Ubuntu 22.04:             sudo apt-get install python3.11 python3.11-venv
   Elsewhere: install one and say where it is:  make setup PYTHON=/path/to/python3.12"
 
 "$python" -c 'import ensurepip, venv' 2>/dev/null || {
