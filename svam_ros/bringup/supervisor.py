@@ -33,12 +33,9 @@ class ChildFailure:
 
     def sentence(self) -> str:
         """What happened, for a person."""
-        how = (
-            f"was killed by signal {signal.Signals(-self.exit_code).name}"
-            if self.exit_code < 0
-            else f"ended with exit code {self.exit_code}"
-        )
-        return f"{self.name} {how}" + (f": {self.last_words}" if self.last_words else "")
+        if self.exit_code < 0:
+            return f"{self.name} was killed by signal {signal.Signals(-self.exit_code).name}"
+        return f"{self.name} ended with exit code {self.exit_code}: {self.last_words or 'it wrote nothing'}"
 
 
 class Supervisor:

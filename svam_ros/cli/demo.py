@@ -13,7 +13,7 @@ from rich.live import Live
 
 from svam_ros.bringup.ros_environment import claim_domain_id
 from svam_ros.cli.demo_options import DemoOptions
-from svam_ros.cli.demo_session import DemoSession
+from svam_ros.cli.demo_session import DemoFailed, DemoSession
 from svam_ros.cli.display import has_display
 from svam_ros.profiling.run_report import RunReport, write_report_json
 from svam_ros.profiling.stage_table import live_line, run_table
@@ -21,6 +21,7 @@ from svam_ros.profiling.stage_table import live_line, run_table
 __all__ = ["DemoOptions", "run_demo"]
 
 REPORT_NAME = "report.json"
+EXIT_INTERRUPTED = 130
 
 
 class ReportFolderError(ValueError):
@@ -28,7 +29,7 @@ class ReportFolderError(ValueError):
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the demo; returns the exit code: 0 when it ran, whatever the success rate.
+    """Run the demo; returns the exit code: 0 when it ran, whatever the success rate, 130 after Ctrl-C.
 
     Raises:
         ReportFolderError: the folder holds something that is not a report.
@@ -41,42 +42,59 @@ def run_demo(options: DemoOptions) -> int:
     with claim_domain_id() as domain_id:
         console.print(
             f"[bold]{options.task}[/] with model [bold]{options.model}[/], ROS domain {domain_id}, "
-            f"logs in {options.report / 'logs'}"
+            f"logs in {options.report / 'logs'}",
+            soft_wrap=True,
         )
-        session = _run_session(options, domain_id, console)
+        session, failure = _run_session(options, domain_id, console)
+    if session.files:
+        _write_report(options, session, console)
+    if isinstance(failure, RuntimeError):
+        raise DemoFailed(f"{failure}. {session.how_it_stopped()}") from failure
+    if failure is not None:
+        console.print(f"interrupted. {session.how_it_stopped()}")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _run_session(
+    options: DemoOptions, domain_id: int, console: Console
+) -> tuple[DemoSession, BaseException | None]:
+    """The run, and what ended it early; what was finished before is kept."""
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        session = DemoSession(options, domain_id, lambda status: live.update(live_line(status)))
+        try:
+            with session:
+                session.bring_up()
+                for number in range(options.episodes):
+                    result = session.run_episode(number, session.metadata())
+                    outcome = "[green]success[/]" if result.success else "[red]no success[/]"
+                    live.console.print(
+                        f"episode {number}  seed {result.seed}  {outcome}  {result.steps} steps"
+                    )
+        except (KeyboardInterrupt, RuntimeError) as error:
+            return session, error
+    return session, None
+
+
+def _write_report(options: DemoOptions, session: DemoSession, console: Console) -> None:
     report = session.figures.report(options.model, options.engine)
     write_report_json(report, options.report / REPORT_NAME)
     _write_html(options, session, report)
     console.print(run_table(report))
     _point_to_report(options, console)
-    return 0
-
-
-def _run_session(options: DemoOptions, domain_id: int, console: Console) -> DemoSession:
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
-        session = DemoSession(options, domain_id, lambda status: live.update(live_line(status)))
-        with session:
-            session.bring_up()
-            for number in range(options.episodes):
-                result = session.run_episode(number, session.metadata())
-                outcome = "[green]success[/]" if result.success else "[red]no success[/]"
-                live.console.print(f"episode {number}  seed {result.seed}  {outcome}  {result.steps} steps")
-    return session
 
 
 def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -> None:
     from svam_ros.profiling.html_report import write_html_report
     from svam_ros.recording.demo_episode import demo_record_from_episode
 
-    if not session.files:
-        return
     record = demo_record_from_episode(session.files[0].path, session.profile, report)
     write_html_report(record, options.report / "report.html")
 
 
 def _point_to_report(options: DemoOptions, console: Console) -> None:
     page = (options.report / "report.html").resolve()
-    console.print(f"report: {page}")
+    console.print(f"report: {page}", soft_wrap=True)
     if options.headless:
         return
     if has_display():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ START_TIMEOUT_S = 60.0
 CONFIGURE_TIMEOUT_S = 180.0
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 Show = Callable[[LiveStatus], None]
 
@@ -84,6 +87,8 @@ class DemoSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A second Ctrl-C shortens nothing: the arms come to rest first.
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         self._phase = "stopping"
         self._redraw()
         order = [graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE]
@@ -91,6 +96,16 @@ class DemoSession:
         self._recorder.abandon()
         self._operator.close()
         remove_abandoned_segments()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def how_it_stopped(self) -> str:
+        """One sentence about the arms, once the processes have ended."""
+        if self.exit_codes.get(graph.GUARD_NODE) == 0:
+            return "The guard brought the arms to rest before it ended."
+        if graph.GUARD_NODE in self.exit_codes:
+            return "The guard was gone: the arms' drivers hold the last set-point."
+        return "The arms were never commanded."
 
     # -- steps of a run -------------------------------------------------------------------------
 
@@ -186,8 +201,12 @@ class DemoSession:
     def _stop_arms(self) -> None:
         self._phase = "holding"
         self._operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+        # Not only at rest but silent: a new scene puts the arms elsewhere, and a guard that still repeats
+        # the resting pose would pull them back.
         self._operator.wait_until(
-            "the arms' standstill", lambda: self._operator.motion.get("at_rest") == "true", 5.0
+            "the guard's silence after the stop",
+            lambda: self._operator.motion.get("commanding") == "false",
+            5.0,
         )
 
     def _succeeded(self) -> bool:

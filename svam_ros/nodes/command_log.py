@@ -43,11 +43,15 @@ class CommandLog:
         """Set-points of both arms."""
         return sum(len(readings) for readings in self._readings.values())
 
+    def readings(self, arm: str) -> list[ArmReading]:
+        """Set-points of ``"left"`` or ``"right"`` in the order of arrival."""
+        return list(self._readings[arm])
+
     def audit(self) -> MotionAudit:
         """Both arms against their limits."""
         audits = []
         for arm in ARM_NAMES:
-            readings = list(self._readings[arm])
+            readings = self.readings(arm)
             stamps_ns = np.array([reading.stamp_ns for reading in readings], dtype=np.int64)
             positions = np.array([reading.positions for reading in readings]).reshape(len(readings), 7)
             limits = arm_limits(self._cobot.limits, self._cobot.arm_slice(arm))

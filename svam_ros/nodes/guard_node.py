@@ -66,6 +66,7 @@ class GuardNode(Node):
         # keep the plan's even spacing.
         self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
         self._active_time = ActiveTime()
+        self._commanding = False
         self._rejected_messages = 0
         self._ending_since: float | None = None
         self._open_interfaces(settings.tick_rate_hz)
@@ -169,6 +170,7 @@ class GuardNode(Node):
         now_ns = time.monotonic_ns()
         command = self._guard.tick(now_ns)
         self._active_time.update(now_ns, command)
+        self._commanding = command is not None
         if command is None:
             return
         stamp_ns = command.due_ns + self._steady_to_ros_ns
@@ -180,6 +182,7 @@ class GuardNode(Node):
     def _publish_status(self, publisher: Any, name: str) -> None:
         status = self._guard.status(time.monotonic_ns())
         values = _status_values(status)
+        values["commanding"] = str(self._commanding).lower()
         values["active_s"] = f"{self._active_time.seconds:.3f}"
         values["messages_rejected"] = self._rejected_messages
         message = status_message(name, status.reason, values, self._now_ros_ns(), _LEVELS[status.state])

@@ -83,7 +83,6 @@ class InferenceLoop:
         self._wakeup = threading.Condition()
         self._newest: PendingFrame | None = None
         self._instruction: str | None = None
-        self._instruction_is_new = False
         self._last_observation_ns = 0
         self._sequence = 0
         self._stopping = False
@@ -111,7 +110,6 @@ class InferenceLoop:
     def set_instruction(self, text: str) -> None:
         """Act on ``text`` (already checked) from the next pass on."""
         with self._wakeup:
-            self._instruction_is_new = self._instruction_is_new or text != self._instruction
             self._instruction = text
             self._wakeup.notify_all()
 
@@ -169,12 +167,12 @@ class InferenceLoop:
             try:
                 with timer.stage("preprocess"):
                     observation = self._observe(frame)
+                self._last_observation_ns = frame.stamp_ns
+                prediction = self._engine.infer(observation)
             except RejectedMessage as error:
                 self.counters["frames_rejected"] += 1
-                self._report(f"frame not used: {error}")
+                self._report(f"no chunk from this frame: {error}")
                 return
-            self._last_observation_ns = frame.stamp_ns
-            prediction = self._engine.infer(observation)
             chunk = self._cut(prediction, observation.stamp_ns)
             if chunk is None:
                 return
@@ -183,14 +181,9 @@ class InferenceLoop:
         self._announce(chunk, prediction, timer.durations_ms())
 
     def _observe(self, frame: PendingFrame) -> Observation:
-        with self._wakeup:
-            instruction = self._instruction or ""
-            is_new, self._instruction_is_new = self._instruction_is_new, False
-        if is_new:
-            self._engine.set_instruction(instruction)
         decoded = frame.decode()
         with self._wakeup:
-            return self._assembler.observe(decoded, instruction)
+            return self._assembler.observe(decoded, self._instruction or "")
 
     def _cut(self, prediction: Prediction, observation_ns: int) -> ActionChunk | None:
         """The ``exec_horizon`` predicted steps that are not past when the guard gets them."""
