@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.guard_rig import STEP_MS, GuardRig, assert_within_limits, is_at_rest
+
+from svam_ros.control.faults import Fault
+from svam_ros.control.guard import GuardSettings, GuardState
+
+
+@pytest.fixture
+def rig() -> GuardRig:
+    return GuardRig()
+
+
+def steady(rig, joint=0, offset=0.0, count=8):
+    """Steps that all ask for home, with one joint ``offset`` away."""
+    actions = np.tile(rig.cobot.home, (count, 1))
+    actions[:, joint] += offset
+    return actions
+
+
+def feed(rig, actions, first_sequence=0, period_ms=100.0):
+    """A callback for ``rig.run`` that submits the same steps again and again, always fresh."""
+    state = {"sequence": first_sequence, "next_ns": 0}
+
+    def submit():
+        if rig.clock.now_ns() >= state["next_ns"]:
+            rig.submit(rig.chunk(actions, state["sequence"]))
+            state["sequence"] += 1
+            state["next_ns"] = rig.clock.now_ns() + round(period_ms * 1e6)
+
+    return submit
+
+
+def in_motion(rig, joint=0):
+    """Engaged, following, and one joint at more than half its speed."""
+    assert rig.engage() == []
+    rig.run(100, feed(rig, steady(rig)))
+    assert rig.state is GuardState.FOLLOWING
+    for _ in range(60):
+        rig.run(10, feed(rig, steady(rig, joint, 1.5), first_sequence=len(rig.commands) + 100))
+        if abs(rig.commands[-1].velocities[joint]) > 1.2:
+            return
+    raise AssertionError("the arm never got up to speed")
+
+
+def faults(rig):
+    return rig.guard.status(rig.clock.now_ns()).faults
+
+
+# -- engaging ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_before_an_engage(rig):
+    rig.run(300, feed(rig, steady(rig, offset=0.3)))
+    assert rig.commands == []
+    assert rig.state is GuardState.IDLE
+    assert faults(rig) == {Fault.CHUNK_BEFORE_ENGAGE: 3}
+
+
+def test_the_first_command_is_the_measured_pose_and_nothing_moves_without_a_chunk(rig):
+    rig.measured = rig.cobot.home + 0.011
+    pose = np.clip(rig.measured, rig.cobot.limits.lower, rig.cobot.limits.upper)
+    assert rig.engage() == []
+    commands = rig.run(300)
+    assert len(commands) == 30
+    assert all(np.array_equal(command.positions, pose) for command in commands)
+    assert rig.status_text() == "holding: waiting for a chunk"
+
+
+def test_engage_is_refused_before_joint_states(rig):
+    findings = rig.guard.engage(rig.clock.now_ns())
+    assert [finding.fault for finding in findings] == [Fault.ENGAGE_WITHOUT_JOINT_STATES]
+    assert rig.state is GuardState.IDLE
+    assert rig.tick() is None
+
+
+def test_engage_is_refused_on_stale_joint_states(rig):
+    rig.observe()
+    rig.clock.advance_ms(101)
+    assert [f.fault for f in rig.guard.engage(rig.clock.now_ns())] == [Fault.ENGAGE_WITHOUT_JOINT_STATES]
+
+
+@pytest.mark.parametrize(
+    ("joint", "excess", "refused"),
+    [(0, 0.049, False), (0, 0.051, True), (6, 0.009, False), (6, 0.011, True)],
+)
+def test_engage_is_refused_outside_the_limits_with_every_joint_named(rig, joint, excess, refused):
+    pose = rig.cobot.home.copy()
+    pose[joint] = rig.cobot.limits.upper[joint] + excess
+    pose[joint + 7] = rig.cobot.limits.lower[joint + 7] - excess
+    rig.measured = pose
+    findings = rig.engage()
+    assert len(findings) == (2 if refused else 0)
+    assert all(finding.fault is Fault.ENGAGE_OUTSIDE_LIMITS for finding in findings)
+    if refused:
+        assert rig.cobot.joint_names[joint] in findings[0].detail
+        assert rig.cobot.joint_names[joint + 7] in findings[1].detail
+    if not refused:
+        rig.joint_states_arrive = False
+        assert rig.run(20)[-1].positions[joint] == rig.cobot.limits.upper[joint]
+
+
+def test_engaging_twice_changes_nothing(rig):
+    in_motion(rig)
+    velocities = rig.commands[-1].velocities
+    assert rig.engage() == []
+    assert rig.state is GuardState.FOLLOWING
+    assert np.abs(rig.run(10)[-1].velocities - velocities).max() < 0.06
+
+
+def test_observations_older_than_the_engage_do_not_move_the_arms(rig):
+    assert rig.engage() == []
+    assert rig.submit(rig.chunk(steady(rig, offset=0.1), 0, age_ms=1)).fault is Fault.CHUNK_BEFORE_ENGAGE
+    assert is_at_rest(rig.run(100)[-1])
+
+
+# -- ramp ---------------------------------------------------------------------------------------------
+
+
+def test_the_approach_after_an_engage_is_slow(rig):
+    assert rig.engage() == []
+    commands = rig.run(2500, feed(rig, steady(rig, offset=0.8)))
+    speeds = np.abs([command.velocities for command in commands])
+    assert (speeds <= 0.2 * rig.cobot.limits.velocity * 1.001).all()
+    assert commands[50].state is GuardState.RAMPING
+    assert commands[-1].state is GuardState.FOLLOWING
+    assert commands[-1].positions[0] == pytest.approx(rig.cobot.home[0] + 0.8)
+
+
+def test_the_approach_gains_speed_when_it_takes_long(rig):
+    rig.measured[0] = -2.5
+    assert rig.engage() == []
+    commands = rig.run(4500, feed(rig, steady(rig, offset=2.5)))
+    speeds = np.abs([command.velocities[0] for command in commands])
+    assert max(speeds[:290]) <= 0.4 * 1.001
+    assert max(speeds) > 1.0
+
+
+def test_after_a_hold_the_arms_resume_by_a_ramp_that_gains_speed(rig):
+    in_motion(rig)
+    rig.run(1500)
+    assert rig.state is GuardState.HOLDING
+    start = rig.commands[-1].positions[0]
+    commands = rig.run(1000, feed(rig, steady(rig, offset=start - rig.cobot.home[0] - 1.0), 10_000))
+    speeds = np.abs([command.velocities[0] for command in commands])
+    assert max(speeds[:15]) < 0.8
+    assert max(speeds) > 1.0
+    assert commands[5].state is GuardState.RAMPING
+    assert commands[-1].state is GuardState.FOLLOWING
+
+
+def test_grippers_do_not_keep_the_arms_in_the_ramp(rig):
+    assert rig.engage() == []
+    assert rig.run(60, feed(rig, steady(rig, 6, -0.05)))[-1].state is GuardState.FOLLOWING
+
+
+# -- hold ---------------------------------------------------------------------------------------------
+
+
+def test_when_chunks_end_the_arms_brake_and_hold(rig):
+    in_motion(rig)
+    commands = rig.run(8 * STEP_MS + 600)
+    assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
+    assert is_at_rest(commands[-1])
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.CHUNKS_EXHAUSTED
+    assert faults(rig)[Fault.CHUNKS_EXHAUSTED] == 1
+    assert len(rig.run(500)) == 50
+    assert not rig.commands[-1].fresh
+
+
+def test_the_arms_do_not_return_for_the_last_step_after_braking_past_it(rig):
+    in_motion(rig)
+    velocities = [command.velocities[0] for command in rig.run(1200)]
+    assert min(velocities) >= -0.3
+
+
+def test_an_operators_hold_lasts_until_engaged_and_lets_no_old_chunk_through(rig):
+    in_motion(rig)
+    rig.guard.hold()
+    assert rig.run(10)[-1].state is GuardState.HOLDING
+    rig.run(1000, feed(rig, steady(rig, offset=1.5), 10_000))
+    assert is_at_rest(rig.commands[-1])
+    assert rig.status_text() == "holding: an operator asked to hold"
+    old = rig.chunk(steady(rig, offset=1.5), 20_000)
+    rig.run(50)
+    assert rig.engage() == []
+    assert rig.submit(old).fault is Fault.CHUNK_BEFORE_ENGAGE
+    resting = rig.commands[-1].positions
+    assert np.array_equal(rig.run(100)[-1].positions, resting)
+    rig.run(300, feed(rig, steady(rig, offset=1.5), 30_000))
+    assert rig.state in (GuardState.RAMPING, GuardState.FOLLOWING)
+
+
+def test_after_an_operators_hold_the_ramp_is_slow_again(rig):
+    in_motion(rig)
+    rig.guard.hold()
+    rig.run(800)
+    rig.engage()
+    speeds = np.abs([c.velocities[0] for c in rig.run(1000, feed(rig, steady(rig, offset=-0.3), 10_000))])
+    assert max(speeds) <= 0.4 * 1.001
+
+
+def test_hold_means_nothing_where_the_guard_is_not_engaged(rig):
+    rig.guard.hold()
+    assert rig.state is GuardState.IDLE
+    rig.guard.stop("test")
+    rig.guard.hold()
+    assert rig.state is GuardState.STOPPED
+
+
+def test_stale_joint_states_hold_and_fresh_ones_resume(rig):
+    in_motion(rig)
+    follow = feed(rig, steady(rig, offset=1.5), 10_000)
+    rig.joint_states_arrive = False
+    rig.run(90, follow)
+    assert rig.state is GuardState.FOLLOWING
+    rig.run(30, follow)
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.JOINT_STATES_STALE
+    rig.run(200, follow)
+    assert faults(rig)[Fault.JOINT_STATES_STALE] == 1
+    rig.joint_states_arrive = True
+    rig.run(50, follow)
+    assert rig.state in (GuardState.RAMPING, GuardState.FOLLOWING)
+    assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_joint_states_that_are_not_finite_count_as_none(rig, poison):
+    in_motion(rig)
+    good = rig.measured
+    rig.measured = good.copy()
+    rig.measured[4] = poison
+    finding = rig.observe()
+    assert finding.fault is Fault.JOINT_STATES_MALFORMED
+    assert rig.cobot.joint_names[4] in finding.detail
+    rig.joint_states_arrive = False
+    rig.measured = good
+    rig.run(130)
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.JOINT_STATES_STALE
+
+
+def test_joint_states_of_the_wrong_shape_are_rejected(rig):
+    rig.measured = np.zeros(13)
+    assert rig.observe().fault is Fault.JOINT_STATES_MALFORMED
+
+
+# -- stop ---------------------------------------------------------------------------------------------
+
+
+def test_stop_brakes_at_once_and_only_an_engage_leads_out(rig):
+    in_motion(rig)
+    rig.guard.stop("a person asked")
+    commands = rig.run(500, feed(rig, steady(rig, offset=1.5), 10_000))
+    assert all(command.state is GuardState.STOPPED for command in commands)
+    assert abs(commands[15].velocities[0]) < abs(commands[0].velocities[0]) - 0.3
+    assert is_at_rest(commands[-1])
+    assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
+    rig.run(1000, feed(rig, steady(rig, offset=1.5), 20_000))
+    assert np.array_equal(rig.commands[-1].positions, commands[-1].positions)
+    assert rig.engage() == []
+    rig.run(100, feed(rig, steady(rig, offset=1.5), 30_000))
+    assert rig.state is GuardState.RAMPING
+
+
+def test_stop_is_idempotent_and_keeps_the_first_reason(rig):
+    in_motion(rig)
+    rig.guard.stop("first")
+    rig.run(50)
+    rig.guard.stop("second")
+    assert rig.status_text() == "stopped: first"
+    assert is_at_rest(rig.run(400)[-1])
+
+
+def test_stop_wins_over_a_hold_in_the_same_moment(rig):
+    in_motion(rig)
+    rig.guard.stop("test")
+    rig.guard.hold()
+    assert rig.run(10)[-1].state is GuardState.STOPPED
+
+
+def test_stop_before_any_engage(rig):
+    rig.guard.stop("test")
+    assert rig.tick() is None
+    assert rig.state is GuardState.STOPPED
+    assert rig.engage() == []
+
+
+def test_engage_is_refused_while_braking(rig):
+    in_motion(rig)
+    rig.guard.stop("test")
+    rig.run(50)
+    assert [finding.fault for finding in rig.engage()] == [Fault.ENGAGE_WHILE_BRAKING]
+    assert rig.state is GuardState.STOPPED
+
+
+def test_some_time_after_a_stop_the_guard_falls_silent(rig):
+    in_motion(rig)
+    rig.guard.stop("test")
+    rig.run(2000)
+    braking_and_rest_ms = (rig.commands[-1].due_ns - rig.commands[0].due_ns) / 1e6
+    count = len(rig.commands)
+    assert rig.run(500) == []
+    assert len(rig.commands) == count
+    resting = [c for c in rig.commands if c.state is GuardState.STOPPED and is_at_rest(c)]
+    assert 490 <= len(resting) * 10 <= 520
+    assert braking_and_rest_ms < 2600
+
+
+def test_joint_states_lost_stop_the_arms(rig):
+    in_motion(rig)
+    rig.joint_states_arrive = False
+    rig.run(520, feed(rig, steady(rig, offset=1.5), 10_000))
+    status = rig.guard.status(rig.clock.now_ns())
+    assert (status.state, status.fault) == (GuardState.STOPPED, Fault.JOINT_STATES_LOST)
+    assert "are the drivers up?" in status.reason
+    rig.joint_states_arrive = True
+    rig.run(300, feed(rig, steady(rig, offset=1.5), 20_000))
+    assert rig.state is GuardState.STOPPED
+
+
+# -- time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay_ms", [15.0, 60.0, 150.0])
+def test_a_late_wake_up_never_makes_one_big_jump(rig, delay_ms):
+    in_motion(rig)
+    first = len(rig.commands)
+    rig.run(600, feed(rig, steady(rig, offset=1.5), 10_000), delays_ms=[delay_ms])
+    assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
+    positions = np.array([command.positions for command in rig.commands[first - 1 :]])
+    assert np.abs(np.diff(positions, axis=0)).max() <= 2 * 0.02 * 1.001
+    status = rig.guard.status(rig.clock.now_ns())
+    assert status.late_ticks == (0 if delay_ms < 10 else round(delay_ms // 10))
+    assert abs(rig.commands[-1].due_ns - rig.clock.now_ns()) <= 10e6
+
+
+def test_after_a_long_sleep_the_guard_begins_anew_from_rest(rig):
+    in_motion(rig)
+    last = rig.commands[-1]
+    commands = rig.run(300, feed(rig, steady(rig, offset=1.5), 10_000), delays_ms=[400.0])
+    assert faults(rig)[Fault.GUARD_WAS_LATE] == 1
+    assert np.abs(commands[0].positions - last.positions).max() < 1e-3
+    assert np.abs(commands[0].velocities).max() < 0.1
+    assert commands[0].state is not GuardState.STOPPED
+
+
+def test_its_own_sleep_is_not_held_against_the_joint_states(rig):
+    in_motion(rig)
+    rig.joint_states_arrive = False
+    rig.run(20, delays_ms=[900.0])
+    assert rig.state is GuardState.HOLDING
+    rig.joint_states_arrive = True
+    rig.run(300, feed(rig, steady(rig, offset=1.5), 10_000))
+    assert rig.state in (GuardState.RAMPING, GuardState.FOLLOWING)
+
+
+def test_lookahead_reads_the_chunk_earlier(rig):
+    actions = np.tile(rig.cobot.home, (8, 1))
+    actions[:, 0] += 0.01 * np.arange(8)
+    positions = {}
+    for lookahead_ms in (0.0, 40.0):
+        rig = GuardRig(GuardSettings(lookahead_ms=lookahead_ms))
+        rig.engage()
+        rig.tick()
+        rig.submit(rig.chunk(actions, 0))
+        positions[lookahead_ms] = rig.run(240)[-1].positions[0]
+    assert positions[40.0] - positions[0.0] == pytest.approx(0.01, abs=0.002)
+
+
+# -- reports ------------------------------------------------------------------------------------------
+
+
+def test_commands_say_how_old_their_observation_is(rig):
+    rig.engage()
+    rig.run(50)
+    assert rig.commands[-1].observation_age_ms is None
+    rig.submit(rig.chunk(steady(rig), 0))
+    command = rig.run(100)[-1]
+    assert command.fresh
+    assert command.observation_age_ms == pytest.approx((command.due_ns - rig.clock.now_ns()) / 1e6 + 100)
+
+
+def test_status_and_plan(rig):
+    assert rig.guard.status(rig.clock.now_ns()).joint_state_age_ms is None
+    assert rig.guard.plan(rig.clock.now_ns()) is None
+    in_motion(rig)
+    rig.clock.advance_ms(3)
+    status = rig.guard.status(rig.clock.now_ns())
+    assert status.joint_state_age_ms == pytest.approx(3.0)
+    assert not status.at_rest
+    assert status.chunks_accepted > 0
+    assert status.steps_executed > 0
+    plan = rig.guard.plan(rig.clock.now_ns())
+    assert not plan.velocities[-1].any()
+    assert plan.positions[-1][0] == pytest.approx(rig.cobot.home[0] + 1.5)
