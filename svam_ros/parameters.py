@@ -46,11 +46,7 @@ class ParameterDescription:
         """The allowed values in words."""
         if self.limits:
             return f"{self.limits.minimum:.10g} to {self.limits.maximum:.10g}"
-        return (
-            ", ".join(self.choices)
-            if self.choices
-            else f"any {self.kind.__name__}"
-        )
+        return ", ".join(self.choices) if self.choices else f"any {self.kind.__name__}"
 
     def check(self, value: object) -> None:
         """Raise :class:`ParameterError` unless ``value`` is allowed."""

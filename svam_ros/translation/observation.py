@@ -43,7 +43,9 @@ class ObservationAssembler:
 
     def is_complete(self, frame_stamp_ns: int) -> bool:
         """Whether both arms have reported past the frame's stamp."""
-        return all(readings and readings[-1].stamp_ns > frame_stamp_ns for readings in self._readings.values())
+        return all(
+            readings and readings[-1].stamp_ns > frame_stamp_ns for readings in self._readings.values()
+        )
 
     def observe(self, frame: CameraFrame, instruction: str) -> Observation:
         """The observation of a complete frame.
