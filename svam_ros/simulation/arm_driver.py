@@ -37,7 +37,7 @@ class JointCommand:
     names: Sequence[str]
     positions: Sequence[float]
     velocities: Sequence[float] = ()
-    """Entry 6 is no velocity: other than 0 it is the arm's speed in percent."""
+    """Entry 6 is no velocity to most drivers: other than 0 it is the arm's speed in percent."""
     efforts: Sequence[float] = ()
     """Entry 6 is the gripper's force; the simulated gripper's force is fixed."""
 
@@ -65,6 +65,8 @@ class DriverSettings:
     """Metres of gripper opening for one unit in a message."""
     gripper_upper_m: float = 0.07
     """The opening commands are clamped to; 0.08 in older drivers."""
+    reads_speed_percent: bool = True
+    """Whether ``velocity[6]`` is the arm's speed in percent; newer drivers take it as a velocity."""
     enabled_at_start: bool = True
 
 
@@ -152,10 +154,8 @@ class ArmDriver:
             self.refused[reason] += 1
             return False
         self.accepted += 1
-        if len(command.velocities) == 7 and command.velocities[6] != 0:
-            self._speed_percent = float(np.clip(command.velocities[6], 1.0, 100.0))
-        else:
-            self._speed_percent = 100.0
+        percent = self._speed_field(command)
+        self._speed_percent = 100.0 if percent == 0.0 else float(np.clip(percent, 1.0, 100.0))
         self._follower.aim(np.clip(self._targets(command), self._lower, self._upper))
         return True
 
@@ -170,6 +170,12 @@ class ArmDriver:
         return DriverReport(
             positions * unit, reported[:6] if self.settings.quirks else reported, efforts.copy()
         )
+
+    def _speed_field(self, command: JointCommand) -> float:
+        """Speed in percent as commanded, 0 where the command leaves it to the driver."""
+        if not self.settings.reads_speed_percent or len(command.velocities) != 7:
+            return 0.0
+        return float(command.velocities[6])
 
     def _targets(self, command: JointCommand) -> FloatArray:
         by_name = dict(zip(command.names, command.positions, strict=False))
@@ -197,7 +203,7 @@ class ArmDriver:
             return "number of positions"
         if len(command.velocities) not in (0, 7) or len(command.efforts) not in (0, 7):
             return "number of velocities or efforts"
-        if len(command.velocities) == 7 and not 0.0 <= command.velocities[6] <= 100.0:
+        if not 0.0 <= self._speed_field(command) <= 100.0:
             return "speed percent"
         opening = self._targets(command)[6]
         if not -1e-6 <= opening <= self.settings.gripper_upper_m + 1e-6:

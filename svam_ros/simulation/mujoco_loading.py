@@ -26,6 +26,12 @@ def _default_backend() -> str:
 if not os.environ.get("MUJOCO_GL"):
     os.environ["MUJOCO_GL"] = _default_backend()
 
-import mujoco  # noqa: E402  (the environment variable has to be set first)
+try:
+    import mujoco
+except (AttributeError, OSError, RuntimeError) as error:  # what PyOpenGL makes of a missing library
+    raise ImportError(
+        f"MuJoCo cannot render with MUJOCO_GL={os.environ['MUJOCO_GL']} here ({error}). "
+        f"Unset MUJOCO_GL, and on Debian or Ubuntu: {MISSING_LIBRARIES_ADVICE}"
+    ) from error
 
 __all__ = ["MISSING_LIBRARIES_ADVICE", "mujoco"]

@@ -80,6 +80,10 @@ def _add_table(world: Any) -> None:
     solid.contype, solid.conaffinity = contype, conaffinity
     solid.friction = (0.9, 0.01, 0.001)
     _add_slab(world, "table_core", (middle, 0.0, -size[2] - 0.001), size, palette.TABLE_EDGE)
+    leg = (0.03, 0.03, -_FLOOR_Z_M / 2)
+    for x, y in ((x, y) for x in _TABLE_X_M for y in (-1.0, 1.0)):
+        corner = (middle + 0.85 * (x - middle), 0.9 * y * _TABLE_HALF_WIDTH_M, _FLOOR_Z_M / 2 - 0.002)
+        _add_slab(world, "", corner, leg, palette.GRAPHITE)
     rng = np.random.default_rng(7)
 
     def mix(share: float) -> palette.Colour:

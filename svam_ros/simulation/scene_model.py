@@ -27,6 +27,13 @@ CAMERA_PITCH_DOWN_DEG = 59.0
 """The camera hangs between the arms and looks forward and down on the work area."""
 
 
+OVERVIEW_NAME = "overview"
+"""A second view for people: the whole robot from its right front. No policy ever sees it."""
+_OVERVIEW_POSITION_M = (1.02, -0.78, 0.70)
+_OVERVIEW_LOOKS_AT_M = (0.16, 0.0, 0.08)
+_OVERVIEW_FOVY_DEG = 40.0
+
+
 def vertical_field_of_view_deg() -> float:
     """From ``calibration/front_camera.yaml``: the picture's height and the focal length ``fy``.
 
@@ -55,7 +62,7 @@ def build_scene(add_objects: Callable[[Any], None], cobot: Cobot | None = None) 
     _set_options(spec)
     add_room(spec)
     add_shadow_material(spec)
-    _add_camera(spec)
+    _add_cameras(spec)
     for arm in ARM_NAMES:
         ArmBuilder(spec, arm, cobot).add()
     add_objects(spec)
@@ -82,20 +89,31 @@ def _set_options(spec: Any) -> None:
     spec.stat.extent, spec.stat.center = 1.0, (0.3, 0.0, 0.0)
 
 
-def camera_rotation() -> FloatArray:
-    """``(3, 3)``: columns are the picture's right, up and backward directions in the world."""
+def _add_cameras(spec: Any) -> None:
     pitch = math.radians(CAMERA_PITCH_DOWN_DEG)
-    backward = (-math.cos(pitch), 0.0, math.sin(pitch))
-    right = (0.0, -1.0, 0.0)
-    return np.column_stack([right, np.cross(backward, right), backward])
-
-
-def _add_camera(spec: Any) -> None:
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, camera_rotation().flatten())
+    forward = np.array([math.cos(pitch), 0.0, -math.sin(pitch)])
     spec.worldbody.add_camera(
-        name=CAMERA_NAME, pos=CAMERA_POSITION_M, quat=quaternion, fovy=vertical_field_of_view_deg()
+        name=CAMERA_NAME,
+        pos=CAMERA_POSITION_M,
+        quat=_looking_along(forward),
+        fovy=vertical_field_of_view_deg(),
     )
+    spec.worldbody.add_camera(
+        name=OVERVIEW_NAME,
+        pos=_OVERVIEW_POSITION_M,
+        quat=_looking_along(np.subtract(_OVERVIEW_LOOKS_AT_M, _OVERVIEW_POSITION_M)),
+        fovy=_OVERVIEW_FOVY_DEG,
+    )
+
+
+def _looking_along(direction: FloatArray) -> FloatArray:
+    """Quaternion of a level camera; a camera's axes are right, up and backward."""
+    backward = -direction / np.linalg.norm(direction)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(backward, right), backward]).flatten())
+    return quaternion
 
 
 @lru_cache(maxsize=1)
