@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import PolicyParameters, describe
+from svam_ros.profiling.latency_histogram import summarize_stages
 from svam_ros.translation.images import decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
 from svam_ros.translation.joint_states import read_joint_state
@@ -38,6 +40,8 @@ from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import ActionChunk, CameraFrame, ImageArray
 
 INSTRUCTION_PARAMETER = "instruction"
+DIAGNOSED_CHUNKS = 250
+"""Chunks that the percentiles in /diagnostics are taken over: about a minute."""
 
 
 class PolicyNode(LifecycleNode):
@@ -58,6 +62,7 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
         self._inputs: list[Any] = []
         self._rejected_messages = 0
+        self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(0.1, self._watch_loop)
 
@@ -192,6 +197,7 @@ class PolicyNode(LifecycleNode):
         values["observation_age_ms"] = f"{timing.observation_age_ms:.3f}"
         values["run_id"], values["sequence"] = timing.run_id, timing.sequence
         values["input_digest"] = timing.input_digest
+        self._recent_stages_ms.append(timing.stages_ms)
         self._timing_publisher.publish(
             status_message(graph.TIMING_STATUS, "", values, self._now_ns(), DiagnosticStatus.OK)
         )
@@ -199,6 +205,10 @@ class PolicyNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         counters = dict(self._loop.counters) if self._loop else {}
         values: dict[str, object] = {**counters, "messages_rejected": self._rejected_messages}
+        for stage, summary in summarize_stages(list(self._recent_stages_ms)).items():
+            if summary.n:
+                values[f"{stage}_p50_ms"] = f"{summary.p50:.2f}"
+                values[f"{stage}_p99_ms"] = f"{summary.p99:.2f}"
         values["model"] = self._engine.model_name if self._engine else "none"
         values["engine"] = self._engine.name if self._engine else "none"
         values["instruction"] = self._instruction

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from svam_ros import graph
+from svam_ros.bringup.process_table import (
+    RobotOptions,
+    SimulationOptions,
+    parse_topic_map,
+    robot_processes,
+    simulation_processes,
+)
+from svam_ros.parameters import ParameterError
+
+
+def test_the_robot_has_a_guard_and_a_managed_policy_and_the_simulation_one_process_more():
+    robot = {p.name: p for p in robot_processes(RobotOptions(instruction="lift"))}
+    simulation = {p.name: p for p in simulation_processes(SimulationOptions(task="place_to_pot", seed=7))}
+    assert set(robot) == {graph.GUARD_NODE, graph.POLICY_NODE}
+    assert set(simulation) == {*robot, graph.SIMULATION_NODE}
+    assert [p.managed for p in robot.values()] == [False, True]
+    assert robot[graph.POLICY_NODE].parameters["instruction"] == "lift"
+    assert simulation[graph.SIMULATION_NODE].parameters["task"] == "place_to_pot"
+    assert simulation[graph.SIMULATION_NODE].parameters["seed"] == 7
+
+
+def test_every_process_speaks_the_same_dialect_in_the_same_namespace_and_exists():
+    options = SimulationOptions(profile="piper_dual", namespace="cobot", topic_map="/a:=/b")
+    for process in simulation_processes(options):
+        assert process.parameters["profile"] == "piper_dual"
+        assert process.namespace == "cobot"
+        assert process.remappings == (("/a", "/b"),)
+        assert importlib.util.find_spec(process.module) is not None
+
+
+def test_a_topic_map_is_pairs_and_anything_else_is_refused():
+    assert parse_topic_map("") == ()
+    assert parse_topic_map("/a:=/b  c:=d") == (("/a", "/b"), ("c", "d"))
+    for wrong in ("/a", "/a:=", ":=/b", "/a=/b"):
+        with pytest.raises(ParameterError, match="from:=to"):
+            parse_topic_map(wrong)
+
+
+def test_options_that_are_not_allowed_are_refused():
+    with pytest.raises(ParameterError, match="Did you mean 'lift_pot'"):
+        simulation_processes(SimulationOptions(task="lift_pots"))  # type: ignore[arg-type]
