@@ -147,7 +147,9 @@ def check_rendering() -> CheckResult:
     try:
         probe = run_probe("svam_ros.simulation.rendering_probe")
     except ProbeError as error:
-        return CheckResult("rendering", "fail", str(error), RENDERING_PACKAGES)
+        no_mujoco = str(error).startswith("ModuleNotFoundError")
+        advice = "pip install -c constraints.txt 'svam_ros[sim]'" if no_mujoco else RENDERING_PACKAGES
+        return CheckResult("rendering", "fail", str(error), advice)
     text = f"MuJoCo {probe['mujoco']}, {probe['backend']} on {probe['driver']}"
     if not probe["drew_something"]:
         return CheckResult("rendering", "fail", f"{text} drew an empty picture", RENDERING_PACKAGES)

@@ -69,7 +69,9 @@ def check_model(name: str) -> CheckResult:
         from svam_ros.artifacts.model_directory import open_model
 
         open_model(name)
-    except (ValueError, OSError, ImportError) as error:
+    except ImportError as error:
+        return CheckResult("model", "fail", str(error), "install what is missing, see above")
+    except (ValueError, OSError) as error:
         return CheckResult("model", "fail", str(error), "name another one with --model")
     return CheckResult("model", "ok", f"{name}: every file has the hash that its manifest says")
 

@@ -88,6 +88,14 @@ def test_without_the_library_the_check_fails_with_the_error_and_what_to_install(
     assert words in result.fix
 
 
+def test_without_mujoco_rendering_says_what_pip_installs(monkeypatch):
+    def no_mujoco(_module):
+        raise ProbeError("ModuleNotFoundError: No module named 'mujoco'")
+
+    monkeypatch.setattr(system_checks, "run_probe", no_mujoco)
+    assert "svam_ros[sim]" in check_rendering().fix
+
+
 def test_a_probe_that_fails_ends_with_its_own_last_words():
     with pytest.raises(ProbeError, match=r"No module named svam_ros\.nowhere"):
         run_probe("svam_ros.nowhere")
