@@ -24,6 +24,8 @@ from svam_ros.profiling.stage_table import LiveStatus
 
 START_TIMEOUT_S = 60.0
 CONFIGURE_TIMEOUT_S = 180.0
+FIRST_CHUNK_S = 10.0
+"""A policy that has made no chunk by then will not make one."""
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
 
@@ -186,9 +188,15 @@ class DemoSession:
 
     def _watch_episode(self, before: MotionCounters) -> bool:
         self._phase = "moving"
-        deadline = time.monotonic() + self._options.seconds
-        while time.monotonic() < deadline and not self._succeeded():
+        began = time.monotonic()
+        chunks_before = self.figures.chunks()
+        while time.monotonic() - began < self._options.seconds and not self._succeeded():
             self._watch()
+            if time.monotonic() - began > FIRST_CHUNK_S and self.figures.chunks() == chunks_before:
+                last_words = self._supervisor.last_words(graph.POLICY_NODE, lines=1)
+                raise DemoFailed(
+                    f"no chunk came within {FIRST_CHUNK_S:.0f} s; policy_node says: {last_words}"
+                )
             counters = MotionCounters.read(self._operator.motion).since(before)
             if counters.active_s > 0:
                 self._effective_hz = counters.steps_executed / counters.active_s

@@ -87,6 +87,10 @@ class RunFigures:
         self._counters.append(counters)
         self._audits.append(audit)
 
+    def chunks(self) -> int:
+        """Chunks made while the arms were engaged."""
+        return len(self._ages_ms)
+
     def recent_stages_ms(self) -> dict[str, float]:
         """Median of each stage over the last chunks, for the live line."""
         with self._lock:
