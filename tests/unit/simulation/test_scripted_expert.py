@@ -19,6 +19,7 @@ def test_the_expert_succeeds_on_a_few_scenes(task):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_the_expert_succeeds_on_at_least_48_of_50_scenes(task):
     assert len(count_successes(task, range(50))) <= 2
