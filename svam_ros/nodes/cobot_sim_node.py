@@ -259,7 +259,12 @@ def _jpeg_message(rgb: ImageArray, stamp_ns: int, frame_id: str) -> CompressedIm
 
 def _driver_settings(profile: RobotProfile, quirks: bool) -> dict[str, DriverSettings]:
     return {
-        arm: DriverSettings(profile.arms[arm].joint_names, quirks, profile.gripper.metres_per_unit)
+        arm: DriverSettings(
+            profile.arms[arm].joint_names,
+            quirks,
+            profile.gripper.metres_per_unit,
+            reads_speed_percent=profile.speed_percent is not None,
+        )
         for arm in ARM_NAMES
     }
 
