@@ -39,7 +39,8 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     _check_model(options)
     _empty_report_folder(options.report)
-    with claim_domain_id() as domain_id:
+    wanted = {} if options.domain_id < 0 else {"ROS_DOMAIN_ID": str(options.domain_id)}
+    with claim_domain_id(wanted) as domain_id:
         console.print(
             f"[bold]{options.task}[/] with model [bold]{options.model}[/], ROS domain {domain_id}, "
             f"logs in {options.report / 'logs'}",

@@ -32,6 +32,9 @@ class DemoOptions:
     """Model directory: a path, or the name of one that ships with the package."""
     engine: Literal["eager", "scripted"] = "eager"
     """The way to run the network."""
+    domain_id: Annotated[int, Range(-1, 232)] = -1
+    """ROS domain; -1 takes one that nobody uses. ROS_DOMAIN_ID is ignored on purpose: the demo's topics are
+    those of the real drivers, and must not reach a robot that is on the user's own domain."""
     headless: bool = False
     """Do not open the report in a browser at the end."""
     report: Path = Path("reports/demo")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -193,14 +192,19 @@ def test_killing_the_demo_itself_takes_its_processes_along(referee, ros_domain, 
 
 
 def test_two_demos_at_once_take_different_domains(tmp_path):
-    env = {k: v for k, v in os.environ.items() if k != "ROS_DOMAIN_ID"}
-    both = [
-        demo(tmp_path / name, *SINE, "--episodes", "1", "--seconds", "2", env=env) for name in ("one", "two")
-    ]
+    both = [demo(tmp_path / name, *SINE, "--episodes", "1", "--seconds", "2") for name in ("one", "two")]
     results = [finish(process) for process in both]
     assert [code for code, _out, _err in results] == [0, 0], results
     domains = {out.split("ROS domain ")[1].split(",")[0] for _code, out, _err in results}
     assert len(domains) == 2
+
+
+def test_the_users_own_domain_where_a_robot_may_be_is_never_entered(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    process = demo(tmp_path / "report", *SINE, "--episodes", "1", "--seconds", "1")
+    code, out, err = finish(process)
+    assert code == 0, err
+    assert "ROS domain 7," not in out
 
 
 @pytest.mark.parametrize(
