@@ -118,7 +118,7 @@ class ChunkTimeline:
         steps = steps.after(min(earliest_ns, steps.end_ns - 1))
         lead_ns = max(committed_ns, steps.start_ns - self._step_ns)
         led_up_to = steps.with_lead_in(lead_ns)
-        if self._curve is None or self._curve.end_ns <= committed_ns:
+        if self._curve is None:
             return led_up_to
         older = self._curve.from_time(committed_ns)
         if older.at(lead_ns).fresh:

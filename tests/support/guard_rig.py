@@ -102,8 +102,10 @@ def assert_within_limits(commands: list[Command], limits: JointLimits, period_ns
     positions = np.array([command.positions for command in commands])
     velocities = np.array([command.velocities for command in commands])
     due_ns = np.array([command.due_ns for command in commands])
-    assert np.isfinite(positions).all() and np.isfinite(velocities).all()
-    assert (positions >= limits.lower).all() and (positions <= limits.upper).all()
+    assert np.isfinite(positions).all()
+    assert np.isfinite(velocities).all()
+    assert (positions >= limits.lower).all()
+    assert (positions <= limits.upper).all()
     spacing_ns = np.diff(due_ns)
     assert (spacing_ns > 0).all()
     assert (spacing_ns[spacing_ns % period_ns != 0] > period_ns).all(), (

@@ -176,6 +176,8 @@ def test_a_gap_between_two_chunks_is_not_fresh(timeline):
     assert accept(timeline, later, START_NS + 100 * MS) is None
     fresh = {t: timeline.reference(START_NS + t * MS).fresh for t in (110, 320, 321, 400, 440, 441, 480)}
     assert fresh == {110: True, 320: True, 321: False, 400: False, 440: False, 441: True, 480: True}
+    # The older chunk's place has nothing to say about the way to the newer one.
+    assert np.allclose(timeline.reference(START_NS + 441 * MS).positions, MIDDLE + 0.1 * _share())
 
 
 def test_two_chunks_that_both_lie_ahead(timeline):

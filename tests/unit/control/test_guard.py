@@ -69,6 +69,12 @@ def test_the_first_command_is_the_measured_pose_and_nothing_moves_without_a_chun
     assert rig.status_text() == "holding: waiting for a chunk"
 
 
+def test_the_first_command_is_the_measured_pose_even_if_a_chunk_is_there_already(rig):
+    assert rig.engage() == []
+    assert rig.submit(rig.chunk(steady(rig, offset=0.5), 0)) is None
+    assert np.array_equal(rig.run(10)[0].positions, rig.cobot.home)
+
+
 def test_engage_is_refused_before_joint_states(rig):
     findings = rig.guard.engage(rig.clock.now_ns())
     assert [finding.fault for finding in findings] == [Fault.ENGAGE_WITHOUT_JOINT_STATES]
@@ -193,6 +199,15 @@ def test_an_operators_hold_lasts_until_engaged_and_lets_no_old_chunk_through(rig
     assert rig.state in (GuardState.RAMPING, GuardState.FOLLOWING)
 
 
+def test_time_held_by_an_operator_is_no_stall_and_chunks_are_turned_away(rig):
+    in_motion(rig)
+    before = rig.guard.status(rig.clock.now_ns())
+    rig.guard.hold()
+    assert rig.submit(rig.chunk(steady(rig), 10_000)).fault is Fault.CHUNK_BEFORE_ENGAGE
+    rig.run(1000)
+    assert rig.guard.status(rig.clock.now_ns()).steps_stalled == before.steps_stalled
+
+
 def test_after_an_operators_hold_the_ramp_is_slow_again(rig):
     in_motion(rig)
     rig.guard.hold()
@@ -306,6 +321,35 @@ def test_some_time_after_a_stop_the_guard_falls_silent(rig):
     resting = [c for c in rig.commands if c.state is GuardState.STOPPED and is_at_rest(c)]
     assert 490 <= len(resting) * 10 <= 520
     assert braking_and_rest_ms < 2600
+
+
+def test_falling_silent_in_the_middle_of_catching_up(rig):
+    rig.engage()
+    rig.run(50)
+    rig.guard.stop("test")
+    rig.run(490)
+    assert len(rig.run(100, delays_ms=[60.0])) < 6
+    assert rig.tick() is None
+
+
+def test_the_resting_pose_is_repeated_after_every_stop(rig):
+    for _ in range(2):
+        assert rig.engage() == []
+        rig.run(50)
+        rig.guard.stop("test")
+        assert len(rig.run(1000)) == 51
+
+
+def test_an_engage_right_after_a_set_point_keeps_the_set_points_apart(rig):
+    rig.engage()
+    rig.run(50)
+    rig.guard.stop("test")
+    rig.clock.advance_ms(2)
+    rig.tick()
+    assert rig.commands[-1].due_ns > rig.clock.now_ns()
+    assert rig.engage() == []
+    rig.run(50)
+    assert (np.diff([command.due_ns for command in rig.commands]) >= rig.settings.tick_period_ns).all()
 
 
 def test_joint_states_lost_stop_the_arms(rig):

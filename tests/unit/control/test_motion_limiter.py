@@ -244,7 +244,8 @@ def test_a_result_that_is_not_finite_is_not_taken(monkeypatch):
     limiter = limiter_at(MIDDLE)
 
     class NotFinite:
-        new_position = new_velocity = new_acceleration = [float("nan")] * 14
+        new_position = (float("nan"),) * 14
+        new_velocity = new_acceleration = (0.0,) * 14
 
     monkeypatch.setattr(BrokenRuckig, "answer", Result.Working)
     monkeypatch.setattr(limiter, "_interceptor", BrokenRuckig())
