@@ -224,10 +224,10 @@ class SvamConfig:
 TINY = SvamConfig(
     image_encoder=ImageEncoderConfig(
         image_size=128,
-        block_widths=(16, 32, 32, 32),
+        block_widths=(8, 16, 32, 32),
         layers_per_block=1,
-        latent_channels=8,
-        norm_groups=16,
+        latent_channels=16,
+        norm_groups=8,
         latent_scale=1.0,
     ),
     text=TextConfig(
@@ -245,11 +245,11 @@ TINY = SvamConfig(
         add_positions=False,
     ),
     backbone=BackboneConfig(
-        block_widths=(32, 64, 64, 64),
-        heads=(1, 2, 2, 2),
-        attention_levels=(True, True, True, False),
+        block_widths=(32, 32, 32, 32),
+        heads=(1, 1, 1, 1),
+        attention_levels=(False, False, True, False),
         layers_per_block=1,
-        frames=4,
+        frames=2,
         time_id_width=32,
         frames_per_second_id=4.0,
         motion_bucket_id=127.0,
@@ -259,7 +259,7 @@ TINY = SvamConfig(
         image_size=112,
         patch_size=14,
         normalization="minus_one_to_one",
-        semantic=SemanticReferenceConfig(width=64, layers=2, heads=2, registers=4),
+        semantic=SemanticReferenceConfig(width=64, layers=3, heads=2, registers=4),
         geometric=GeometricReferenceConfig(
             width=64, layers=4, heads=2, alternate_from=2, qk_norm_from=2, rotary_from=2
         ),
@@ -267,19 +267,19 @@ TINY = SvamConfig(
     semantic_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
     geometric_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
     uni_perceiver=UniPerceiverConfig(
-        width=96, hidden_width=192, layers=2, heads=2, head_width=48, latents_per_frame=8
+        width=96, hidden_width=192, layers=2, heads=4, head_width=32, latents_per_frame=8
     ),
     action_expert=ActionExpertConfig(
         action_dim=14,
         pred_horizon=16,
-        width=128,
-        hidden_width=256,
+        width=96,
+        hidden_width=192,
         encoder_layers=2,
         decoder_layers=2,
         heads=4,
         proprioception=True,
         sigma_data=0.5,
-        sigma_min=0.02,
+        sigma_min=1.0,
         sigma_max=80.0,
         sampler_steps=10,
         attention_dropout=0.0,

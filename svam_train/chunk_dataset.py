@@ -1,0 +1,178 @@
+"""All demonstrations in memory, and batches of (image, joints, chunk, future) drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from svam_ros.networks.normalization import Statistics, fit_normalization
+from svam_ros.types import ImageArray
+from svam_train.demonstration_files import Demonstration, DemonstrationError, load_demonstration
+
+
+@dataclass(frozen=True)
+class ChunkBatch:
+    """What one training step sees."""
+
+    images: Tensor
+    """``(batch, 3, size, size)`` float32 in [-1, 1]."""
+    joints: Tensor
+    """``(batch, 14)`` normalised."""
+    actions: Tensor
+    """``(batch, pred_horizon, 14)`` normalised."""
+    instructions: Tensor
+    """``(batch,)`` int64: row of :attr:`ChunkDataset.instructions`."""
+    future_images: Tensor
+    """``(batch, frames, 3, size, size)`` in [-1, 1]; the first frame is the observed one."""
+    future_depth: Tensor
+    """``(batch, frames, tokens)`` m."""
+    future_segments: Tensor
+    """``(batch, frames, tokens, classes)`` shares that add up to 1."""
+
+
+@dataclass(frozen=True)
+class ChunkShape:
+    """How far a training example looks ahead."""
+
+    pred_horizon: int
+    frame_offsets: tuple[int, ...]
+    """Control steps from the observation to each frame of the video, multiples of the pictures' stride;
+    the first is 0."""
+    grid: int
+    """Patches along a side of the network's feature grid; depth and classes are averaged to it."""
+
+
+class ChunkDataset:
+    """Demonstrations of several tasks; an example starts at a row, that is at a picture.
+
+    Past the end of an episode the last picture and the last target are repeated: the arms hold still.
+    """
+
+    def __init__(self, demonstrations: Sequence[Demonstration], shape: ChunkShape) -> None:
+        """Raises ``DemonstrationError`` when there is nothing to train on or strides do not fit."""
+        if not demonstrations:
+            raise DemonstrationError("no demonstrations: make some with 'svam-train demonstrations'")
+        self.shape = shape
+        self.instructions = tuple(sorted({d.instruction for d in demonstrations}))
+        self.episodes = len(demonstrations)
+        self.seeds = {
+            task: tuple(d.seed for d in demonstrations if d.task == task)
+            for task in sorted({d.task for d in demonstrations})
+        }
+        self.joints = np.concatenate([d.joints for d in demonstrations])
+        self.targets = np.concatenate([d.targets for d in demonstrations])
+        self._frame_rows = _rows_of_frames(demonstrations, shape)
+        self._images: ImageArray = np.concatenate([d.images for d in demonstrations])
+        self._depth = np.concatenate([_pooled(d.depth, shape.grid) for d in demonstrations])
+        self._segments = np.concatenate([_pooled(d.segments, shape.grid) for d in demonstrations])
+        pictures, steps = [len(d) for d in demonstrations], [len(d.targets) for d in demonstrations]
+        self._last_row = np.repeat(np.cumsum(pictures) - 1, pictures)
+        self._last_step = np.repeat(np.cumsum(steps) - 1, pictures)
+        starts = np.cumsum([0, *steps[:-1]])
+        self._step = np.concatenate(
+            [start + d.stride * np.arange(len(d)) for start, d in zip(starts, demonstrations, strict=True)]
+        )
+        codes = [self.instructions.index(d.instruction) for d in demonstrations]
+        self._instruction = np.repeat(np.asarray(codes, np.int64), pictures)
+
+    def __len__(self) -> int:
+        """Rows, each of which can start a chunk."""
+        return len(self.joints)
+
+    def rows_of(self, instruction: str) -> NDArray[np.int64]:
+        """Rows that belong to one instruction."""
+        return np.flatnonzero(self._instruction == self.instructions.index(instruction))
+
+    def chunk_targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """``(n, pred_horizon, 14)`` joint targets, rad and m."""
+        steps = self._step[rows][:, None] + np.arange(self.shape.pred_horizon)
+        return self.targets[np.minimum(steps, self._last_step[rows][:, None])]
+
+    def fit_statistics(self) -> Statistics:
+        """Ranges of targets and joints over all rows; actions are absolute targets."""
+        return Statistics(
+            actions=fit_normalization(self.targets.astype(np.float64), "range", smallest_scale=0.02),
+            joints=fit_normalization(self.joints.astype(np.float64), "range", smallest_scale=0.02),
+            relative_to_joints=(False,) * self.joints.shape[1],
+        )
+
+    def depth_moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of all patch depths, m."""
+        depth = self._depth.astype(np.float32)
+        return float(depth.mean()), float(depth.std())
+
+    def batch(self, rows: NDArray[np.int64], statistics: Statistics) -> ChunkBatch:
+        """The examples that start at ``rows``."""
+        ahead = np.minimum(rows[:, None] + self._frame_rows, self._last_row[rows][:, None])
+        # contiguous: in the channels-last layout bfloat16 group norms are ten times slower on a CPU
+        pixels = torch.from_numpy(self._images[ahead]).permute(0, 1, 4, 2, 3).contiguous()
+        future_images = pixels.float().div_(127.5).sub_(1.0)
+        joints = self.joints[rows].astype(np.float64)
+        targets = self.chunk_targets(rows).astype(np.float64)
+        return ChunkBatch(
+            images=future_images[:, 0].contiguous(),
+            joints=torch.from_numpy(statistics.normalise_joints(joints)).float(),
+            actions=torch.from_numpy(statistics.normalise_actions(targets, joints)).float(),
+            instructions=torch.from_numpy(self._instruction[rows]),
+            future_images=future_images,
+            future_depth=torch.from_numpy(self._depth[ahead]).float().flatten(2),
+            future_segments=torch.from_numpy(self._segments[ahead]).float().flatten(2, 3),
+        )
+
+
+def _pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float16]:
+    """``(n, fine, fine, ...)`` -> ``(n, grid, grid, ...)`` averages; float16 holds mm and per mille."""
+    fine = patches.shape[1]
+    if fine % grid:
+        raise DemonstrationError(f"demonstrations with {fine} patches a side do not fit a grid of {grid}")
+    blocks = patches.reshape(len(patches), grid, fine // grid, grid, fine // grid, *patches.shape[3:])
+    return blocks.mean(axis=(2, 4)).astype(np.float16)
+
+
+def _rows_of_frames(demonstrations: Sequence[Demonstration], shape: ChunkShape) -> NDArray[np.int64]:
+    strides = {d.stride for d in demonstrations}
+    if len(strides) != 1 or any(offset % max(strides) for offset in shape.frame_offsets):
+        raise DemonstrationError(
+            f"pictures were taken every {sorted(strides)} control steps, video frames are wanted at "
+            f"{shape.frame_offsets}: use one stride that divides all of them"
+        )
+    return np.asarray(shape.frame_offsets, np.int64) // strides.pop()
+
+
+def draw_rows(dataset: ChunkDataset, batch_size: int, seed: int, step: int) -> NDArray[np.int64]:
+    """Rows of training step ``step``: a function of seed and step alone, so that resuming is exact.
+
+    Every instruction gets the same share of the batch, whatever the lengths of its episodes.
+    """
+    random = np.random.default_rng((seed, step))
+    names = dataset.instructions
+    shares = [(batch_size + i) // len(names) for i in range(len(names))]
+    parts = [random.choice(dataset.rows_of(n), share) for n, share in zip(names, shares, strict=True)]
+    return np.concatenate(parts)
+
+
+def open_demonstrations(
+    folder: Path, shape: ChunkShape, held_out_every: int
+) -> tuple[ChunkDataset, ChunkDataset]:
+    """Training and held-out demonstrations of a folder; whole episodes are held out, by their seed.
+
+    Raises:
+        DemonstrationError: the folder holds too few, or a file is damaged.
+    """
+    training: list[Demonstration] = []
+    held_out: list[Demonstration] = []
+    for path in sorted(folder.glob("*.npz")):
+        demonstration = load_demonstration(path)
+        (held_out if demonstration.seed % held_out_every == 0 else training).append(demonstration)
+    if not training or not held_out:
+        raise DemonstrationError(
+            f"{folder}: {len(training)} demonstrations to train on and {len(held_out)} held out; both are "
+            f"needed (every {held_out_every}th seed is held out): make more with 'svam-train demonstrations'"
+        )
+    return ChunkDataset(training, shape), ChunkDataset(held_out, shape)

@@ -1,0 +1,206 @@
+"""The command ``svam-train``: demonstrations, training, evaluation, publishing.
+
+Exit codes: 0 done; 2 it was asked for something that cannot be; 130 ended with Ctrl-C (training and
+recording go on where they stopped).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+import tyro
+
+from svam_train.progress_bar import progress_bar
+from svam_train.recipe import TrainingRecipe
+
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+
+Tasks = tuple[Literal["lift_pot", "place_to_pot"], ...]
+
+EXAMPLES = """examples:
+  svam-train demonstrations --lift-pot 60 --place-to-pot 150
+  svam-train tiny --run runs/tiny
+  svam-train publish --output models/tiny
+  svam-train evaluate --model models/tiny --episodes 40 --latency-steps 3 --json evaluation.json
+"""
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Record demonstrations of the scripted experts; what the folder holds already is kept."""
+
+    folder: Path = Path("runs/demonstrations")
+    lift_pot: int = 60
+    """Demonstrations of this task that the folder shall hold."""
+    place_to_pot: int = 150
+    """Demonstrations of this task that the folder shall hold."""
+    workers: int = 2
+    """Processes that record at the same time."""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Train the tiny preset in one joint stage; goes on by itself where the run folder stands."""
+
+    demonstrations: Path = Path("runs/demonstrations")
+    run: Path = Path("runs/tiny")
+    """Gets the checkpoint and metrics.jsonl."""
+    threads: int = 2
+    """CPU threads."""
+    checkpoint_every_s: float = 120.0
+    evaluate_every: int = 200
+    """Steps between two looks at the held-out demonstrations."""
+    recipe: TrainingRecipe = field(default_factory=TrainingRecipe)
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Write the averaged weights of a run as a model directory with a model card."""
+
+    output: Path
+    demonstrations: Path = Path("runs/demonstrations")
+    run: Path = Path("runs/tiny")
+    reports: tuple[Path, ...] = ()
+    """Files that 'svam-train evaluate --json' wrote for these weights."""
+    hardware: str = "CPU"
+    """What it was trained on, in general terms, for the model card."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How often a model does its tasks in simulation, in closed loop, on scenes it never saw."""
+
+    model: str = "tiny"
+    """A model directory, or the name of one that ships."""
+    policy: Literal["model", "blind", "replay"] = "model"
+    """'blind' shows the model a black image, 'replay' plays demonstrations back: the baselines."""
+    tasks: Tasks = ("lift_pot", "place_to_pot")
+    episodes: int = 40
+    """Scenes of each task; always the same ones."""
+    latency_steps: int = 0
+    """Control steps of 40 ms from the frame to the first executed action."""
+    demonstrations: Path = Path("runs/demonstrations")
+    """For 'replay'."""
+    json: Path | None = None
+    """Write the results to this file."""
+
+
+Command = Union[
+    Annotated[Demonstrations, tyro.conf.subcommand("demonstrations")],
+    Annotated[Tiny, tyro.conf.subcommand("tiny")],
+    Annotated[Publish, tyro.conf.subcommand("publish")],
+    Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``svam-train``; returns the exit code."""
+    command = tyro.cli(
+        Command,
+        args=arguments,
+        prog="svam-train",
+        description="Makes the model directories that svam_ros runs.\n\n" + EXAMPLES,
+    )
+    handlers: dict[type, Callable[..., None]] = {
+        Demonstrations: record,
+        Tiny: train,
+        Publish: publish_run,
+        Evaluate: evaluate_policy,
+    }
+    try:
+        handlers[type(command)](command)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        print(f"svam-train: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("svam-train: stopped; the same command goes on where this one ended", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def record(options: Demonstrations) -> None:
+    """Run ``svam-train demonstrations``."""
+    from svam_train.demonstrations import generate_demonstrations
+    from svam_train.tiny_recipe import RECORDING
+
+    counts = {"lift_pot": options.lift_pot, "place_to_pot": options.place_to_pot}
+    missing = sum(
+        max(0, count - len(list(options.folder.glob(f"{task}_*.npz")))) for task, count in counts.items()
+    )
+    with progress_bar(missing) as bar:
+        for task, seed, success in generate_demonstrations(
+            options.folder, counts, RECORDING, options.workers
+        ):
+            bar.show(f"{task} seed {seed}{'' if success else ' failed'}", int(success))
+
+
+def train(options: Tiny) -> None:
+    """Run ``svam-train tiny``."""
+    import torch
+
+    from svam_train.tiny_recipe import open_run
+    from svam_train.training_checkpoint import FILE_NAME
+
+    torch.set_num_threads(options.threads)
+    training = open_run(options.recipe, options.demonstrations, options.run)
+    if (options.run / FILE_NAME).exists():
+        training.resume()
+    with progress_bar(options.recipe.steps - training.step) as bar:
+        for progress in training.run(
+            checkpoint_every_s=options.checkpoint_every_s, evaluate_every=options.evaluate_every
+        ):
+            losses = progress.losses
+            bar.show(f"step {progress.step}  action {losses['action']:.4f}  classes {losses['semantic']:.4f}")
+
+
+def publish_run(options: Publish) -> None:
+    """Run ``svam-train publish``."""
+    from svam_train.evaluation_report import load_reports
+    from svam_train.publishing import Publication, publish
+    from svam_train.tiny_recipe import RECORDING, open_run, recipe_of_run
+
+    training = open_run(recipe_of_run(options.run), options.demonstrations, options.run)
+    training.resume()
+    reports = tuple(report for path in options.reports for report in load_reports(path))
+    model = publish(training, options.output, Publication(RECORDING.image, options.hardware, reports))
+    print(f"{model.path}: weights after step {training.step}")
+
+
+def evaluate_policy(options: Evaluate) -> None:
+    """Run ``svam-train evaluate``."""
+    from svam_ros.networks.config import PRESETS
+    from svam_train.closed_loop import Policy, ReplayPolicy, engine_policy, evaluate
+    from svam_train.evaluation_report import reports_to_json, summarise
+
+    preset = PRESETS["tiny"]
+    policy: Policy
+    if options.policy == "replay":
+        policy = ReplayPolicy(options.demonstrations, preset.action_expert.pred_horizon)
+    else:
+        policy = engine_policy(options.model, blind=options.policy == "blind")
+    running = evaluate(
+        policy,
+        options.tasks,
+        options.episodes,
+        exec_horizon=preset.exec_horizon,
+        latency_steps=options.latency_steps,
+    )
+    episodes = []
+    with progress_bar(options.episodes * len(options.tasks)) as bar:
+        for episode in running:
+            episodes.append(episode)
+            bar.show(f"{episode.task} seed {episode.seed}: {'done' if episode.success else 'not done'}")
+    reports = summarise(episodes, options.policy, options.latency_steps)
+    for report in reports:
+        print(f"{report.task:14} {report.policy:7} latency {report.latency_steps * 40:3} ms  {report.rate}")
+    if options.json is not None:
+        options.json.write_text(reports_to_json(reports), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,107 @@
+"""One demonstration as one ``.npz`` file: what was seen, what was measured, what was commanded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svam_ros.types import ImageArray
+
+
+class DemonstrationError(ValueError):
+    """A demonstration file is damaged or of another kind; the text names the file."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A successful episode of the scripted expert.
+
+    ``targets`` has one row per control step of 40 ms: row ``k`` is the expert's joint target for the
+    end of that step, ``(k + 1) * 40 ms``. Pictures and joints were taken every ``stride`` control
+    steps: row ``f`` at ``f * stride * 40 ms``. Action ``i`` of a chunk that starts at picture ``f`` is
+    therefore ``targets[f * stride + i]``.
+    """
+
+    task: str
+    seed: int
+    instruction: str
+    stride: int
+    """Control steps from one picture to the next."""
+    images: ImageArray
+    """``(n, size, size, 3)`` RGB, prepared as for the network."""
+    joints: NDArray[np.float32]
+    """``(n, 14)`` measured, rad and m."""
+    targets: NDArray[np.float32]
+    """``(steps, 14)`` commanded, rad and m, without the noise that was executed on top."""
+    depth: NDArray[np.float32]
+    """``(n, grid, grid)`` mean distance from the camera over each patch, m."""
+    segments: NDArray[np.float32]
+    """``(n, grid, grid, classes)`` share of each patch that a class of things covers."""
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return len(self.joints)
+
+
+def demonstration_path(folder: Path, task: str, seed: int) -> Path:
+    """Where the demonstration of ``task`` and ``seed`` lies."""
+    return folder / f"{task}_{seed:06d}.npz"
+
+
+def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
+    """Write one file; it appears whole or not at all."""
+    path = demonstration_path(folder, demonstration.task, demonstration.seed)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            task=np.array(demonstration.task),
+            seed=np.array(demonstration.seed),
+            instruction=np.array(demonstration.instruction),
+            stride=np.array(demonstration.stride),
+            images=demonstration.images,
+            joints=demonstration.joints,
+            targets=demonstration.targets,
+            depth=demonstration.depth.astype(np.float16),
+            segments=np.rint(demonstration.segments * 255).astype(np.uint8),
+        )
+    os.replace(unfinished, path)
+    return path
+
+
+def load_demonstration(path: Path) -> Demonstration:
+    """Read one file.
+
+    Raises:
+        DemonstrationError: the file is damaged, or its arrays do not belong together.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            demonstration = Demonstration(
+                task=str(file["task"]),
+                seed=int(file["seed"]),
+                instruction=str(file["instruction"]),
+                stride=int(file["stride"]),
+                images=file["images"],
+                joints=file["joints"],
+                targets=file["targets"],
+                depth=file["depth"].astype(np.float32),
+                segments=file["segments"].astype(np.float32) / np.float32(255),
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DemonstrationError(
+            f"{path}: no demonstration can be read from it ({error}); delete it"
+        ) from error
+    pictures = -(-len(demonstration.targets) // demonstration.stride)
+    for name in ("images", "joints", "depth", "segments"):
+        if len(getattr(demonstration, name)) != pictures:
+            raise DemonstrationError(
+                f"{path}: '{name}' has {len(getattr(demonstration, name))} rows, "
+                f"{len(demonstration.targets)} control steps mean {pictures}; delete it"
+            )
+    return demonstration

@@ -1,0 +1,85 @@
+"""A closed-loop evaluation as a file: what was run, on which scenes, how it ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from svam_train.closed_loop import Episode
+from svam_train.success_rate import SuccessRate
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """One policy on one task."""
+
+    task: str
+    policy: str
+    """``model``, ``blind`` or ``replay``."""
+    latency_steps: int
+    seeds: tuple[int, ...]
+    successes: tuple[bool, ...]
+    steps: tuple[int, ...]
+
+    @property
+    def rate(self) -> SuccessRate:
+        """Successes out of episodes."""
+        return SuccessRate(sum(self.successes), len(self.successes))
+
+    @property
+    def label(self) -> str:
+        """A name for the manifest: what, how late, and how often tried."""
+        return f"{self.task}_{self.policy}_latency_{self.latency_steps * 40}_ms_n_{len(self.seeds)}"
+
+
+def summarise(episodes: list[Episode], policy: str, latency_steps: int) -> list[EvaluationReport]:
+    """One report for every task, in the order of first appearance."""
+    tasks = dict.fromkeys(episode.task for episode in episodes)
+    reports = []
+    for task in tasks:
+        chosen = [episode for episode in episodes if episode.task == task]
+        reports.append(
+            EvaluationReport(
+                task,
+                policy,
+                latency_steps,
+                tuple(e.seed for e in chosen),
+                tuple(e.success for e in chosen),
+                tuple(e.steps for e in chosen),
+            )
+        )
+    return reports
+
+
+def reports_to_json(reports: list[EvaluationReport]) -> str:
+    """With rate and interval written out for readers; :func:`load_reports` ignores them."""
+    entries = [
+        {**asdict(r), "rate": r.rate.rate, "wilson_95": list(r.rate.wilson_interval())} for r in reports
+    ]
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def load_reports(path: Path) -> list[EvaluationReport]:
+    """Read what :func:`reports_to_json` wrote.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            EvaluationReport(
+                str(e["task"]),
+                str(e["policy"]),
+                int(e["latency_steps"]),
+                tuple(e["seeds"]),
+                tuple(e["successes"]),
+                tuple(e["steps"]),
+            )
+            for e in entries
+        ]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: no evaluation report ({error}); make one with 'svam-train evaluate'"
+        ) from error
