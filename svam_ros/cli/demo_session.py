@@ -24,6 +24,7 @@ from svam_ros.profiling.stage_table import LiveStatus
 
 START_TIMEOUT_S = 60.0
 CONFIGURE_TIMEOUT_S = 180.0
+ENGAGE_TIMEOUT_S = 10.0
 FIRST_CHUNK_S = 10.0
 """A policy that has made no chunk by then will not make one."""
 AFTER_SUCCESS_S = 0.5
@@ -82,8 +83,8 @@ class DemoSession:
         from svam_ros.nodes.robot_operator import Operator
 
         self._operator = Operator(self.profile, on_timing=self.figures.add_timing, check=self._watch)
-        self._commands = CommandLog(self._operator.node, self.profile, self._cobot)
-        self._recorder = EpisodeRecorder(self._operator.node, self.profile)
+        self._commands = CommandLog(self._operator.streams, self.profile, self._cobot)
+        self._recorder = EpisodeRecorder(self._operator.node, self._operator.streams, self.profile)
         return self
 
     def __exit__(
@@ -145,8 +146,7 @@ class DemoSession:
         self._recorder.begin(path, {**metadata, "episode": str(number), "seed": str(seed)})
         before = MotionCounters.read(self._operator.motion)
         self._commands.clear()
-        self._phase = "engaging"
-        self._operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+        self._engage()
         self.figures.record(True)
         try:
             success = self._watch_episode(before)
@@ -185,6 +185,22 @@ class DemoSession:
             START_TIMEOUT_S,
         )
         self._operator.instruct(self._operator.episode["instruction"])
+
+    def _engage(self) -> None:
+        """Engage; a refusal because joint states were late for a moment is asked again."""
+        from svam_ros.nodes.robot_operator import OperatorError
+
+        self._phase = "engaging"
+        deadline = time.monotonic() + ENGAGE_TIMEOUT_S
+        while True:
+            try:
+                self._operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+                return
+            except OperatorError:
+                if time.monotonic() > deadline:
+                    raise
+            self._watch()
+            time.sleep(0.2)
 
     def _watch_episode(self, before: MotionCounters) -> bool:
         self._phase = "moving"

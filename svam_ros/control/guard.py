@@ -187,7 +187,7 @@ class Guard:
             else:
                 self._follow(limiter, path, due_ns)
         fresh = self._state in MOVING
-        self._steps.count(due_ns, self._state is GuardState.FOLLOWING, fresh)
+        self._steps.count(due_ns, fresh)
         if self._state is GuardState.STOPPED and self._has_rested_long_enough(limiter, due_ns):
             self._limiter = None
             return None

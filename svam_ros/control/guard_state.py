@@ -56,7 +56,7 @@ class GuardStatus:
     """Time since joint states last arrived; ``None`` before the first."""
     chunks_accepted: int
     steps_executed: int
-    """Control periods (25 a second) in which the arms were on a fresh chunk's path."""
+    """Control periods (25 a second) in which the arms acted on a fresh chunk, approaching or following."""
     steps_stalled: int
     """Control periods without a fresh step, counted from the first fresh one after an engage until the
     next hold or stop by an operator."""

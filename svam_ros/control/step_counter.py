@@ -1,4 +1,4 @@
-"""Counts control periods with the arms on a fresh chunk's path, and those without such a path."""
+"""Counts control periods in which the arms acted on a fresh chunk, and those in which they could not."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ class StepCounter:
         self._step_ns = step_ns
         self._next_ns: int | None = None
         self.executed = 0
-        """Control periods on a fresh path."""
+        """Control periods with a fresh command: on a chunk's path, or approaching it."""
         self.stalled = 0
-        """Control periods without one."""
+        """Control periods without one: holding because nothing fresh was there."""
 
     def pause(self) -> None:
-        """Count nothing until the arms are on a fresh path again."""
+        """Count nothing until the next fresh command."""
         self._next_ns = None
 
-    def count(self, due_ns: int, following: bool, fresh: bool) -> None:
+    def count(self, due_ns: int, fresh: bool) -> None:
         """Note the set-point for ``due_ns``; periods that no set-point fell into count as stalled.
 
         Args:
             due_ns: steady time of the set-point.
-            following: the arms were on a fresh path.
-            fresh: there was a fresh path; with ``following`` false, the arms were still approaching it.
+            fresh: it was made from a step of a chunk that was not past.
         """
         if self._next_ns is None:
-            if not following:
+            if not fresh:
                 return
             self._next_ns = due_ns
         if due_ns < self._next_ns:
             return
         skipped = (due_ns - self._next_ns) // self._step_ns
         self.stalled += skipped + (0 if fresh else 1)
-        self.executed += 1 if following else 0
+        self.executed += 1 if fresh else 0
         self._next_ns += (skipped + 1) * self._step_ns

@@ -30,6 +30,7 @@ from svam_ros.nodes.message_conversion import (
     time_message,
 )
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import SimulationParameters, describe
 from svam_ros.shipped_files import shipped_directory
@@ -47,6 +48,8 @@ JPEG_QUALITY = 90
 
 class CobotSimNode(Node):
     """The node; see the module's docstring."""
+
+    cycle_period_s = PHYSICS_SLICE_S
 
     def __init__(self) -> None:
         super().__init__(graph.SIMULATION_NODE)
@@ -69,10 +72,11 @@ class CobotSimNode(Node):
 
     def _open_interfaces(self) -> None:
         self._states = {}
+        self._commands = PolledSubscriptions(self)
         for arm in ARM_NAMES:
             topics = self._profile.arms[arm]
             self._states[arm] = self.create_publisher(JointState, topics.state_topic, qos.JOINT_OUTPUT)
-            self.create_subscription(
+            self._commands.subscribe(
                 JointState, topics.command_topic, partial(self._on_command, arm), qos.NEWEST_SAMPLE
             )
         enable = self._profile.enable
@@ -82,7 +86,6 @@ class CobotSimNode(Node):
             self.create_service(SetBool, enable.name, self._on_enable_service)
         self._episode = self.create_publisher(DiagnosticArray, graph.EPISODE_TOPIC, qos.STATUS)
         self.create_service(Trigger, graph.RESET_SERVICE, self._on_reset)
-        self.create_timer(PHYSICS_SLICE_S, self._advance)
         self.create_timer(0.1, self._publish_episode)
 
     # -- process --------------------------------------------------------------------------------
@@ -101,6 +104,12 @@ class CobotSimNode(Node):
     def release(self) -> None:
         """End the camera's thread."""
         self._camera.stop()
+        self._commands.close()
+
+    def cycle(self) -> None:
+        """Obey the newest commands, let the physics catch up with the clock."""
+        self._commands.poll()
+        self._advance()
 
     # -- physics --------------------------------------------------------------------------------
 

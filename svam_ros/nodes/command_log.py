@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.profiling.motion_audit import MotionAudit, arm_limits, audit_commands, worst_of
 from svam_ros.translation.joint_states import ArmReading, read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
@@ -19,19 +19,19 @@ class CommandLog:
     """Set-points of both arms since the last :meth:`clear`.
 
     Args:
-        node: subscribes.
+        streams: subscribes and polls.
         profile: says where commands go.
         cobot: whose limits the audit compares with.
     """
 
-    def __init__(self, node: Node, profile: RobotProfile, cobot: Cobot) -> None:
+    def __init__(self, streams: PolledSubscriptions, profile: RobotProfile, cobot: Cobot) -> None:
         self._profile = profile
         self._cobot = cobot
         self._readings: dict[str, list[ArmReading]] = {arm: [] for arm in ARM_NAMES}
         self.malformed = 0
         """Set-points that no driver could have obeyed: missing joints, numbers that are not finite."""
         for arm in ARM_NAMES:
-            node.create_subscription(
+            streams.subscribe(
                 JointState, profile.arms[arm].command_topic, partial(self._on_command, arm), qos.RECORDING
             )
 

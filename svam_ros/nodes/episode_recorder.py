@@ -23,6 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, RobotProfile
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.recording.episode_file import RecordingError
 from svam_ros.recording.episode_writer import EpisodeWriter
 from svam_ros.recording.message_schemas import message_schema
@@ -46,11 +47,12 @@ class EpisodeRecorder:
     """Records the robot's and our topics of one node's context, an episode at a time.
 
     Args:
-        node: subscribes; its executor's thread writes.
+        node: whose clock and name space are used.
+        streams: subscribes and polls; its thread hands messages to the writer.
         profile: says which the robot's topics are.
     """
 
-    def __init__(self, node: Node, profile: RobotProfile) -> None:
+    def __init__(self, node: Node, streams: PolledSubscriptions, profile: RobotProfile) -> None:
         self._node = node
         self._writer: EpisodeWriter | None = None
         self.failure: str | None = None
@@ -58,7 +60,7 @@ class EpisodeRecorder:
         self.topics = _recorded_topics(node, profile)
         for topic in self.topics:
             latched = topic.name.endswith(graph.INSTRUCTION_TOPIC)
-            node.create_subscription(
+            streams.subscribe(
                 topic.kind,
                 topic.name,
                 partial(self._on_message, topic),

@@ -25,6 +25,7 @@ from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState, Gu
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import command_message, status_message
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import GuardParameters, ParameterError, describe
 from svam_ros.translation.chunks import read_chunk
@@ -84,14 +85,15 @@ class GuardNode(Node):
         }
         self._motion = self.create_publisher(DiagnosticArray, graph.MOTION_TOPIC, qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
-        self.create_subscription(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
+        self._inputs = PolledSubscriptions(self)
         for arm in ARM_NAMES:
             topic = self._profile.arms[arm].state_topic
-            self.create_subscription(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
+            self._inputs.subscribe(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
+        self._inputs.subscribe(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
         self.create_service(Trigger, graph.ENGAGE_SERVICE, self._on_engage)
         self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
         self.create_service(Trigger, graph.STOP_SERVICE, self._on_stop)
-        self.create_timer(1.0 / rate_hz, self._tick)
+        self.cycle_period_s = 1.0 / rate_hz
         self.create_timer(0.1, partial(self._publish_status, self._motion, graph.MOTION_STATUS))
         self.create_timer(1.0, partial(self._publish_status, self._diagnostics, graph.GUARD_NODE))
 
@@ -112,7 +114,13 @@ class GuardNode(Node):
         return 0 if at_rest or waited_s > SHUTDOWN_PATIENCE_S else None
 
     def release(self) -> None:
-        """Nothing to free."""
+        """Close the inputs."""
+        self._inputs.close()
+
+    def cycle(self) -> None:
+        """Take in what has arrived, then send the set-point that is due."""
+        self._inputs.poll()
+        self._tick()
 
     # -- inputs ---------------------------------------------------------------------------------
 
@@ -196,7 +204,7 @@ class GuardNode(Node):
 
 
 class ActiveTime:
-    """Steady time from the first set-point that followed a chunk after an engage, until the stop.
+    """Steady time from the first set-point that came from a chunk after an engage, until the stop.
 
     Holds in between count: they are the time in which the arms should have moved and did not.
     """
@@ -212,7 +220,7 @@ class ActiveTime:
         elif self._last_ns is not None:
             self.seconds += (now_ns - self._last_ns) / 1e9
             self._last_ns = now_ns
-        elif command.state is GuardState.FOLLOWING:
+        elif command.fresh:
             self._last_ns = now_ns
 
 

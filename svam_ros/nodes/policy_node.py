@@ -29,6 +29,7 @@ from svam_ros.nodes.image_decoders import choose_raw_decoder
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import PolicyParameters, describe
 from svam_ros.profiling.latency_histogram import summarize_stages
@@ -47,6 +48,8 @@ DIAGNOSED_CHUNKS = 250
 class PolicyNode(LifecycleNode):
     """The lifecycle node; see the module's docstring."""
 
+    cycle_period_s = POLL_PERIOD_S
+
     def __init__(self) -> None:
         super().__init__(graph.POLICY_NODE)
         declare_parameters(self, PolicyParameters, self._fixed_parameters, self._on_parameter)
@@ -60,7 +63,7 @@ class PolicyNode(LifecycleNode):
         self._chunk_publisher = self.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
         self._timing_publisher = self.create_publisher(DiagnosticArray, graph.TIMING_TOPIC, qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
-        self._inputs: list[Any] = []
+        self._inputs = PolledSubscriptions(self)
         self._rejected_messages = 0
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -140,6 +143,10 @@ class PolicyNode(LifecycleNode):
         """Stop the thread, free the engine."""
         self._free()
 
+    def cycle(self) -> None:
+        """Hand frames, joint states and instructions to the inference thread."""
+        self._inputs.poll()
+
     # -- inputs ---------------------------------------------------------------------------------
 
     def _subscribe(self, parameters: PolicyParameters, profile: RobotProfile) -> None:
@@ -150,14 +157,12 @@ class PolicyNode(LifecycleNode):
         else:
             decode = choose_raw_decoder(parameters.image_decoder, profile.camera.encoding)
             kind = Image
-        self._inputs = [
-            self.create_subscription(kind, topic, partial(self._on_image, decode), qos.NEWEST_FRAME),
-            self.create_subscription(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED),
-        ]
+        self._inputs.subscribe(kind, topic, partial(self._on_image, decode), qos.NEWEST_FRAME)
+        self._inputs.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
         for arm in ARM_NAMES:
-            callback = partial(self._on_joint_state, arm)
-            self._inputs.append(
-                self.create_subscription(JointState, profile.arms[arm].state_topic, callback, qos.EVERY_STATE)
+            state_topic = profile.arms[arm].state_topic
+            self._inputs.subscribe(
+                JointState, state_topic, partial(self._on_joint_state, arm), qos.EVERY_STATE
             )
 
     def _on_image(self, decode: Callable[[Any], ImageArray], message: Any) -> None:
@@ -253,9 +258,7 @@ class PolicyNode(LifecycleNode):
 
     def _free(self) -> None:
         self._stop_loop()
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
+        self._inputs.close()
         if self._engine is not None:
             self._engine.close()
             self._engine = None

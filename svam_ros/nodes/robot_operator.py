@@ -27,6 +27,7 @@ from svam_ros import graph
 from svam_ros.cobot import RobotProfile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import status_values
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions, PollingThread
 
 T = TypeVar("T")
 POLL_S = 0.02
@@ -68,20 +69,25 @@ class Operator:
         self.frames_seen = 0
         self.motion: dict[str, str] = {}
         self.episode: dict[str, str] = {}
-        self._frame_subscription: Any = self.node.create_subscription(
-            Image, profile.camera.image_topic, self._on_frame, qos.NEWEST_FRAME, raw=True
-        )
+        self.streams = PolledSubscriptions(self.node)
+        """Where recorders and logs subscribe: emptied 200 times a second in a thread of its own."""
+        self._frames = PolledSubscriptions(self.node)
+        self._frames.subscribe(Image, profile.camera.image_topic, self._on_frame, qos.NEWEST_FRAME, raw=True)
+        self._frame_thread = PollingThread(self._frames)
         self._listen(graph.MOTION_TOPIC, self._on_motion)
         self._listen(graph.EPISODE_TOPIC, self._on_episode)
         self._listen(graph.TIMING_TOPIC, self._on_timing_message)
         self._instructions = self.node.create_publisher(String, graph.INSTRUCTION_TOPIC, qos.LATCHED)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._stream_thread = PollingThread(self.streams)
         self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Leave the graph."""
+        self._frame_thread.close()
+        self._stream_thread.close()
         self._executor.shutdown(timeout_sec=1.0)
         self._context.try_shutdown()
         self._thread.join(timeout=2.0)
@@ -137,7 +143,7 @@ class Operator:
 
     def stop_watching_frames(self) -> None:
         """Frames are only watched until the camera is known to run: they cost too much to count."""
-        self.node.destroy_subscription(self._frame_subscription)
+        self._frame_thread.close()
 
     # -- the rest -------------------------------------------------------------------------------
 

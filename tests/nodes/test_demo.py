@@ -36,6 +36,8 @@ def demo(report: Path, *arguments: str, env: dict[str, str] | None = None) -> su
         str(report),
         *arguments,
     ]
+    if env is not None:
+        command += ["--domain-id", env["ROS_DOMAIN_ID"]]
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -61,13 +63,13 @@ class Referee:
         from svam_ros.nodes.robot_operator import Operator
 
         self.operator = Operator(PROFILE)
-        self.log = CommandLog(self.operator.node, PROFILE, load_cobot())
+        self.log = CommandLog(self.operator.streams, PROFILE, load_cobot())
 
     def close(self) -> None:
         self.operator.close()
 
     def wait_for_motion(self) -> None:
-        wait_for(lambda: self.operator.motion.get("state") == "following", 60.0, "motion")
+        wait_for(lambda: self.operator.motion.get("state") in ("ramping", "following"), 60.0, "motion")
         time.sleep(0.7)
 
     def assert_within_limits(self) -> None:
@@ -89,7 +91,7 @@ def referee(ros_domain):
 def test_a_run_reports_records_and_leaves_nothing_behind(referee, ros_domain, tmp_path):
     before = abandoned_segments()
     report_dir = tmp_path / "report"
-    process = demo(report_dir, *SINE, "--episodes", "2", "--seconds", "2.5", "--seed", "5", env=ros_domain)
+    process = demo(report_dir, *SINE, "--episodes", "2", "--seconds", "4", "--seed", "5", env=ros_domain)
     code, out, err = finish(process)
     assert code == 0, err
     referee.assert_within_limits()

@@ -24,7 +24,7 @@ def bench(supervisor):
     """A guard, a fake robot, an operator, and a log of everything the guard sent."""
     robot = FakeCobot(PROFILE, camera=False)
     operator = Operator(PROFILE)
-    log = CommandLog(operator.node, PROFILE, robot.cobot)
+    log = CommandLog(operator.streams, PROFILE, robot.cobot)
     supervisor.start(spec(graph.GUARD_NODE))
     operator.wait_until("joint states", lambda: "joint_state_age_ms" in operator.motion, 20.0)
     yield robot, operator, log

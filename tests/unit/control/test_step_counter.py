@@ -5,43 +5,42 @@ from svam_ros.control.step_counter import StepCounter
 STEP = 40
 
 
-def run(counter, start, end, following, fresh):
+def run(counter, start, end, fresh):
     for due_ns in range(start, end, 10):
-        counter.count(due_ns, following, fresh)
+        counter.count(due_ns, fresh)
 
 
 def test_a_second_on_a_fresh_path_is_25_steps():
     counter = StepCounter(STEP)
-    run(counter, 0, 1000, True, True)
+    run(counter, 0, 1000, True)
     assert (counter.executed, counter.stalled) == (25, 0)
 
 
 def test_nothing_counts_before_the_first_fresh_step():
     counter = StepCounter(STEP)
-    run(counter, 0, 1000, False, False)
+    run(counter, 0, 1000, False)
     assert (counter.executed, counter.stalled) == (0, 0)
 
 
-def test_a_gap_counts_as_stalled_and_an_approach_as_neither():
+def test_a_gap_counts_as_stalled():
     counter = StepCounter(STEP)
-    run(counter, 0, 400, True, True)
-    run(counter, 400, 600, False, False)
-    run(counter, 600, 800, False, True)
-    run(counter, 800, 1000, True, True)
-    assert (counter.executed, counter.stalled) == (15, 5)
+    run(counter, 0, 400, True)
+    run(counter, 400, 600, False)
+    run(counter, 600, 1000, True)
+    assert (counter.executed, counter.stalled) == (20, 5)
 
 
 def test_periods_without_any_set_point_are_stalled():
     counter = StepCounter(STEP)
-    counter.count(0, True, True)
-    counter.count(200, True, True)
+    counter.count(0, True)
+    counter.count(200, True)
     assert (counter.executed, counter.stalled) == (2, 4)
 
 
 def test_a_pause_counts_nothing():
     counter = StepCounter(STEP)
-    run(counter, 0, 400, True, True)
+    run(counter, 0, 400, True)
     counter.pause()
-    run(counter, 400, 800, False, False)
-    run(counter, 805, 1005, True, True)
+    run(counter, 400, 800, False)
+    run(counter, 805, 1005, True)
     assert (counter.executed, counter.stalled) == (15, 0)
