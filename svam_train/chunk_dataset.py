@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from svam_ros.networks.normalization import Statistics, fit_normalization
+from svam_ros.simulation.front_camera import SceneClass
 from svam_ros.types import ImageArray
 from svam_train.demonstration_files import Demonstration, DemonstrationError, load_demonstration
+
+MOVABLE = (SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM, SceneClass.POT, SceneClass.CUBE)
+"""Classes of things whose places are worth knowing."""
+
+_VISIBLE_SHARE = 0.001
+"""Of the picture: less than this is no place."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class ChunkBatch:
     """``(batch, frames, tokens)`` m."""
     future_segments: Tensor
     """``(batch, frames, tokens, classes)`` shares that add up to 1."""
+    future_places: Tensor
+    """``(batch, frames, movable, 2)`` row and column of the centre of each class of :data:`MOVABLE` in the
+    picture, from -1 to 1."""
+    future_visible: Tensor
+    """``(batch, frames, movable)`` 1 where the class is in the picture, else 0."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,9 @@ class ChunkDataset:
         self._images: ImageArray = np.concatenate([d.images for d in demonstrations])
         self._depth = np.concatenate([_pooled(d.depth, shape.grid) for d in demonstrations])
         self._segments = np.concatenate([_pooled(d.segments, shape.grid) for d in demonstrations])
+        places = [_places(d.segments) for d in demonstrations]
+        self._places = np.concatenate([centres for centres, _ in places])
+        self._visible = np.concatenate([visible for _, visible in places])
         pictures, steps = [len(d) for d in demonstrations], [len(d.targets) for d in demonstrations]
         self._last_row = np.repeat(np.cumsum(pictures) - 1, pictures)
         self._last_step = np.repeat(np.cumsum(steps) - 1, pictures)
@@ -123,7 +138,23 @@ class ChunkDataset:
             future_images=future_images,
             future_depth=torch.from_numpy(self._depth[ahead]).float().flatten(2),
             future_segments=torch.from_numpy(self._segments[ahead]).float().flatten(2, 3),
+            future_places=torch.from_numpy(self._places[ahead]),
+            future_visible=torch.from_numpy(self._visible[ahead]),
         )
+
+
+def _places(
+    segments: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres ``(n, movable, 2)``, visibility ``(n, movable)`` from ``(n, grid, grid, classes)`` shares."""
+    shares = segments[..., [int(member) for member in MOVABLE]]
+    grid = segments.shape[1]
+    axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2.0 / grid) - 1.0
+    mass = shares.sum(axis=(1, 2))
+    rows = (shares * axis[:, None, None]).sum(axis=(1, 2))
+    columns = (shares * axis[:, None]).sum(axis=(1, 2))
+    centres = np.stack([rows, columns], axis=-1) / np.maximum(mass, 1e-6)[..., None]
+    return centres.astype(np.float32), (mass / grid**2 > _VISIBLE_SHARE).astype(np.float32)
 
 
 def _pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float16]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def load_demonstration(path: Path) -> Demonstration:
                 depth=file["depth"].astype(np.float32),
                 segments=file["segments"].astype(np.float32) / np.float32(255),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DemonstrationError(
             f"{path}: no demonstration can be read from it ({error}); delete it"
         ) from error

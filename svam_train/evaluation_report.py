@@ -68,6 +68,8 @@ def load_reports(path: Path) -> list[EvaluationReport]:
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError(f"expected a list, got {type(entries).__name__}")
         return [
             EvaluationReport(
                 str(e["task"]),

@@ -83,8 +83,10 @@ def joint_losses(
     sigma = draw_noise_levels(recipe.noise_levels, torch.rand(draws, generator=generator))
     noise = torch.randn(*draws, *network.config.action_noise_shape, generator=generator)
     context = network.perceive(features, foresight)
+    losses["places"] = heads.place_loss(context, batch.future_places, batch.future_visible)
+    kept = torch.rand(count, 1, generator=generator) >= recipe.joint_dropout
     losses["action"] = action_loss(
-        network.action_expert, context, condition.goal, batch.joints, batch.actions, noise, sigma
+        network.action_expert, context, condition.goal, batch.joints * kept, batch.actions, noise, sigma
     ).mean()
     return losses
 

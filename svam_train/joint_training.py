@@ -23,7 +23,7 @@ from svam_ros.networks.config import PRESETS
 from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import Svam
 from svam_ros.simulation.front_camera import SceneClass
-from svam_train.chunk_dataset import ChunkDataset, draw_rows
+from svam_train.chunk_dataset import MOVABLE, ChunkDataset, draw_rows
 from svam_train.exponential_average import ExponentialAverage
 from svam_train.joint_objective import (
     DepthUnits,
@@ -88,7 +88,7 @@ class JointTraining:
         torch.manual_seed(recipe.seed)
         network = Svam(config, with_video_head=True)
         start_positions(network, recipe.position_scale)
-        self.trained = TrainedNetwork(network, TrainingHeads(config, len(SceneClass)))
+        self.trained = TrainedNetwork(network, TrainingHeads(config, len(SceneClass), len(MOVABLE)))
         self.average = ExponentialAverage(self.trained, recipe.average_decay)
         self.optimizer = torch.optim.AdamW(
             self.trained.parameters(),
@@ -102,15 +102,18 @@ class JointTraining:
         folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
-        """Go back to the folder's checkpoint.
+        """Go back to the folder's checkpoint, or to the end of the run that this one extends.
 
         Raises:
             CheckpointError: there is none, or it was made with another recipe.
         """
         checkpoint = load_checkpoint(self.folder)
         ours = json.loads(json.dumps(asdict(self.recipe)))
-        if checkpoint.recipe != ours:
-            differing = [key for key in ours if checkpoint.recipe.get(key) != ours[key]]
+        theirs = dict(checkpoint.recipe)
+        if self.recipe.extends and theirs.get("steps") == self.recipe.extends == checkpoint.step:
+            theirs |= {"steps": self.recipe.steps, "extends": self.recipe.extends}
+        if theirs != ours:
+            differing = [key for key in ours if theirs.get(key) != ours[key]]
             raise CheckpointError(
                 f"{self.folder}: its checkpoint was trained with other values of {', '.join(differing)}; "
                 f"use the same ones, or another folder"
@@ -120,8 +123,16 @@ class JointTraining:
         restore_optimizer(self.optimizer, checkpoint.groups["optimizer"])
         self.step, self.trained_s = checkpoint.step, checkpoint.trained_s
 
-    def run(self, *, checkpoint_every_s: float = 180.0, evaluate_every: int = 250) -> Iterator[Progress]:
-        """Train until the recipe's last step, yielding after each; the end is checkpointed too."""
+    def run(
+        self, *, checkpoint_every_s: float = 180.0, evaluate_every: int = 200, held_out_rows: int = 64
+    ) -> Iterator[Progress]:
+        """Train until the recipe's last step, yielding after each.
+
+        Args:
+            checkpoint_every_s: seconds between checkpoints; the end is checkpointed too.
+            evaluate_every: steps between two lines of metrics; the end gets one too.
+            held_out_rows: held-out examples of each instruction that a line is about.
+        """
         saved_at = time.monotonic()
         while self.step < self.recipe.steps:
             started = time.monotonic()
@@ -131,7 +142,7 @@ class JointTraining:
             yield Progress(self.step, losses, duration)
             last = self.step == self.recipe.steps
             if self.step % evaluate_every == 0 or last:
-                self._write_metrics(losses, duration)
+                self._write_metrics(losses, duration, held_out_rows)
             if last or time.monotonic() - saved_at > checkpoint_every_s:
                 self.save()
                 saved_at = time.monotonic()
@@ -159,7 +170,9 @@ class JointTraining:
     def averaged(self) -> TrainedNetwork:
         """A copy with the averaged weights, for evaluation and publishing."""
         config = PRESETS[self.recipe.preset]
-        copy = TrainedNetwork(Svam(config, with_video_head=True), TrainingHeads(config, len(SceneClass)))
+        copy = TrainedNetwork(
+            Svam(config, with_video_head=True), TrainingHeads(config, len(SceneClass), len(MOVABLE))
+        )
         copy.load_state_dict(self.average.values)
         return copy.eval()
 
@@ -217,13 +230,13 @@ class JointTraining:
                 with_video=with_video,
             )
 
-    def _write_metrics(self, losses: dict[str, float], duration: float) -> None:
+    def _write_metrics(self, losses: dict[str, float], duration: float, held_out_rows: int) -> None:
         line = {
             "step": self.step,
             "trained_s": round(self.trained_s, 1),
             "seconds_per_step": round(duration, 3),
             "training": losses,
-            "held_out": self.held_out_losses(),
+            "held_out": self.held_out_losses(held_out_rows),
         }
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

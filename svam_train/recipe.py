@@ -29,6 +29,8 @@ class LossWeights:
     """Classes of things in all frames, from the semantic foresight."""
     geometric: float = 0.1
     """Depth in all frames, from the geometric foresight."""
+    places: float = 1.0
+    """Where arms and objects are in all frames, from the Uni-Perceiver's latents."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class TrainingRecipe:
 
     preset: str = "tiny"
     seed: int = 0
-    steps: int = 2300
+    steps: int = 1800
+    extends: int = 0
+    """``steps`` of the finished, shorter run in the same folder that this one goes on from; its learning
+    rate continues where a cosine over all ``steps`` stands then."""
     batch_size: int = 32
     noise_draws: int = 4
     """Noise levels drawn for the action loss of each encoded image."""
@@ -55,6 +60,8 @@ class TrainingRecipe:
     """The sampler never goes below sigma 1, so levels far below are not trained on: the published
     median is 0.5 with a spread of 0.5 between 0.001 and 80."""
     loss_weights: LossWeights = field(default_factory=LossWeights)
+    joint_dropout: float = 0.2
+    """Share of examples without measured joints: there the image has to tell everything."""
     video_every: int = 4
     """The upper half of the UNet is only needed for the video loss; it runs at every so many steps."""
     held_out_every: int = 20
