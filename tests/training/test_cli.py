@@ -15,7 +15,7 @@ def test_help_has_examples(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tiny"], "svam-train demonstrations"),
+        (["tiny", "--threads", "1"], "svam-train demonstrations"),
         (["publish", "--output", "model"], "no checkpoint"),
         (["evaluate", "--model", "nowhere"], "'nowhere' is neither a folder nor a model"),
     ],
