@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from svam_ros.networks.normalization import Statistics, fit_normalization
 from svam_ros.simulation.front_camera import SceneClass
+from svam_ros.translation.preprocessing import image_to_network
 from svam_ros.types import ImageArray
 from svam_train.demonstration_files import Demonstration, DemonstrationError, load_demonstration
 
@@ -73,28 +75,18 @@ class ChunkDataset:
         self.shape = shape
         self.instructions = tuple(sorted({d.instruction for d in demonstrations}))
         self.episodes = len(demonstrations)
-        self.seeds = {
-            task: tuple(d.seed for d in demonstrations if d.task == task)
-            for task in sorted({d.task for d in demonstrations})
-        }
-        self.joints = np.concatenate([d.joints for d in demonstrations])
-        self.targets = np.concatenate([d.targets for d in demonstrations])
+        self.seeds = _seeds_by_task(demonstrations)
+        self.joints = _joined(d.joints for d in demonstrations)
+        self.targets = _joined(d.targets for d in demonstrations)
         self._frame_rows = _rows_of_frames(demonstrations, shape)
-        self._images: ImageArray = np.concatenate([d.images for d in demonstrations])
-        self._depth = np.concatenate([_pooled(d.depth, shape.grid) for d in demonstrations])
-        self._segments = np.concatenate([_pooled(d.segments, shape.grid) for d in demonstrations])
-        places = [_places(d.segments) for d in demonstrations]
-        self._places = np.concatenate([centres for centres, _ in places])
-        self._visible = np.concatenate([visible for _, visible in places])
-        pictures, steps = [len(d) for d in demonstrations], [len(d.targets) for d in demonstrations]
-        self._last_row = np.repeat(np.cumsum(pictures) - 1, pictures)
-        self._last_step = np.repeat(np.cumsum(steps) - 1, pictures)
-        starts = np.cumsum([0, *steps[:-1]])
-        self._step = np.concatenate(
-            [start + d.stride * np.arange(len(d)) for start, d in zip(starts, demonstrations, strict=True)]
-        )
-        codes = [self.instructions.index(d.instruction) for d in demonstrations]
-        self._instruction = np.repeat(np.asarray(codes, np.int64), pictures)
+        self._images: ImageArray = _joined(d.images for d in demonstrations)
+        self._depth = _joined(_pooled(d.depth, shape.grid) for d in demonstrations)
+        self._segments = _joined(_pooled(d.segments, shape.grid) for d in demonstrations)
+        self._places = _joined(_centres(d.segments) for d in demonstrations)
+        self._visible = _joined(_visibility(d.segments) for d in demonstrations)
+        self._timeline = _timeline(demonstrations)
+        codes = (np.full(len(d), self.instructions.index(d.instruction)) for d in demonstrations)
+        self._instruction = _joined(codes)
 
     def __len__(self) -> int:
         """Rows, each of which can start a chunk."""
@@ -106,8 +98,9 @@ class ChunkDataset:
 
     def chunk_targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """``(n, pred_horizon, 14)`` joint targets, rad and m."""
-        steps = self._step[rows][:, None] + np.arange(self.shape.pred_horizon)
-        return self.targets[np.minimum(steps, self._last_step[rows][:, None])]
+        timeline = self._timeline
+        steps = timeline.step[rows][:, None] + np.arange(self.shape.pred_horizon)
+        return self.targets[np.minimum(steps, timeline.last_step[rows][:, None])]
 
     def fit_statistics(self) -> Statistics:
         """Ranges of targets and joints over all rows; actions are absolute targets."""
@@ -124,10 +117,9 @@ class ChunkDataset:
 
     def batch(self, rows: NDArray[np.int64], statistics: Statistics) -> ChunkBatch:
         """The examples that start at ``rows``."""
-        ahead = np.minimum(rows[:, None] + self._frame_rows, self._last_row[rows][:, None])
+        ahead = np.minimum(rows[:, None] + self._frame_rows, self._timeline.last_row[rows][:, None])
         # contiguous: in the channels-last layout bfloat16 group norms are ten times slower on a CPU
-        pixels = torch.from_numpy(self._images[ahead]).permute(0, 1, 4, 2, 3).contiguous()
-        future_images = pixels.float().div_(127.5).sub_(1.0)
+        future_images = torch.from_numpy(image_to_network(self._images[ahead]))
         joints = self.joints[rows].astype(np.float64)
         targets = self.chunk_targets(rows).astype(np.float64)
         return ChunkBatch(
@@ -143,18 +135,57 @@ class ChunkDataset:
         )
 
 
-def _places(
-    segments: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centres ``(n, movable, 2)``, visibility ``(n, movable)`` from ``(n, grid, grid, classes)`` shares."""
-    shares = segments[..., [int(member) for member in MOVABLE]]
+@dataclass(frozen=True)
+class _Timeline:
+    """For every row, where it stands among all targets and where its episode ends."""
+
+    step: NDArray[np.int64]
+    last_step: NDArray[np.int64]
+    last_row: NDArray[np.int64]
+
+
+def _timeline(demonstrations: Sequence[Demonstration]) -> _Timeline:
+    pictures = [len(d) for d in demonstrations]
+    steps = [len(d.targets) for d in demonstrations]
+    ends = np.cumsum(steps)
+    firsts = ends - steps
+    return _Timeline(
+        step=_joined(
+            first + d.stride * np.arange(len(d)) for first, d in zip(firsts, demonstrations, strict=True)
+        ),
+        last_step=np.repeat(ends - 1, pictures),
+        last_row=np.repeat(np.cumsum(pictures) - 1, pictures),
+    )
+
+
+def _joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(list(parts))
+
+
+def _seeds_by_task(demonstrations: Sequence[Demonstration]) -> dict[str, tuple[int, ...]]:
+    tasks = sorted({d.task for d in demonstrations})
+    return {task: tuple(d.seed for d in demonstrations if d.task == task) for task in tasks}
+
+
+def _movable_shares(segments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(n, grid, grid, classes)`` -> ``(n, grid, grid, movable)``."""
+    return segments[..., [int(member) for member in MOVABLE]]
+
+
+def _visibility(segments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(n, movable)``: 1 where a class covers enough of the picture to have a place."""
+    return (_movable_shares(segments).mean(axis=(1, 2)) > _VISIBLE_SHARE).astype(np.float32)
+
+
+def _centres(segments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(n, movable, 2)`` row and column of the centre of what each class covers, -1 to 1."""
+    shares = _movable_shares(segments)
     grid = segments.shape[1]
     axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2.0 / grid) - 1.0
-    mass = shares.sum(axis=(1, 2))
     rows = (shares * axis[:, None, None]).sum(axis=(1, 2))
     columns = (shares * axis[:, None]).sum(axis=(1, 2))
-    centres = np.stack([rows, columns], axis=-1) / np.maximum(mass, 1e-6)[..., None]
-    return centres.astype(np.float32), (mass / grid**2 > _VISIBLE_SHARE).astype(np.float32)
+    mass = np.maximum(shares.sum(axis=(1, 2)), 1e-6)
+    return (np.stack([rows, columns], axis=-1) / mass[..., None]).astype(np.float32)
 
 
 def _pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float16]:

@@ -22,8 +22,14 @@ def open_run(recipe: TrainingRecipe, demonstrations: Path, run: Path) -> JointTr
 
     Raises:
         DemonstrationError: there are too few demonstrations, or some are damaged.
+        ValueError: the recipe has not one frame offset for every frame of the preset's video.
     """
     config = PRESETS[recipe.preset]
+    if len(recipe.frame_offsets) != config.backbone.frames:
+        raise ValueError(
+            f"frame_offsets {recipe.frame_offsets} name {len(recipe.frame_offsets)} frames, preset "
+            f"'{recipe.preset}' has {config.backbone.frames}"
+        )
     shape = ChunkShape(config.action_expert.pred_horizon, recipe.frame_offsets, config.grid)
     training, held_out = open_demonstrations(demonstrations, shape, recipe.held_out_every)
     return JointTraining(recipe, training, held_out, run)
