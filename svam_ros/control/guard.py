@@ -82,10 +82,13 @@ class Guard:
         self._faults.update(finding.fault for finding in findings)
         measured = self._joints.positions
         if not findings and measured is not None:
-            period_s = self._settings.tick_period_ns / NS_PER_S
-            self._limiter = MotionLimiter(self._cobot.limits, period_s, measured)
-            self._owes_first_command = True
-            self._clock.start(max(now_ns, self._clock.last_due_ns))
+            # While a resting pose is still repeated after a stop, the arms are held there: the measured
+            # pose beside it (gravity, backlash) would be a jump of the command.
+            if self._limiter is None:
+                period_s = self._settings.tick_period_ns / NS_PER_S
+                self._limiter = MotionLimiter(self._cobot.limits, period_s, measured)
+                self._owes_first_command = True
+                self._clock.start(max(now_ns, self._clock.last_due_ns))
             self._welcome_chunks(now_ns)
         return findings
 

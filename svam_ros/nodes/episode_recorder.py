@@ -7,6 +7,7 @@ never touches motion.
 from __future__ import annotations
 
 import struct
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class EpisodeRecorder:
                 raw=True,
             )
         self._last_instruction: bytes | None = None
+        self._lock = threading.Lock()
 
     def begin(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Start an episode file; what is latched goes in first.
@@ -78,12 +80,13 @@ class EpisodeRecorder:
         writer = EpisodeWriter(path, metadata)
         for topic in self.topics:
             writer.add_topic(topic.name, topic.type_name, message_schema(topic.type_name))
-        self.counts = Counter()
-        self._writer = writer
-        if self._last_instruction is not None:
-            name = next(t.name for t in self.topics if t.name.endswith(graph.INSTRUCTION_TOPIC))
-            now_ns = self._now_ns()
-            writer.write(name, self._last_instruction, now_ns, now_ns)
+        with self._lock:
+            self.counts = Counter()
+            if self._last_instruction is not None:
+                name = next(t.name for t in self.topics if t.name.endswith(graph.INSTRUCTION_TOPIC))
+                now_ns = self._now_ns()
+                writer.write(name, self._last_instruction, now_ns, now_ns)
+            self._writer = writer
 
     def end(self, outcome: Mapping[str, str]) -> int:
         """Close the episode file.
@@ -94,7 +97,8 @@ class EpisodeRecorder:
         Raises:
             RecordingError: the file could not be finished.
         """
-        writer, self._writer = self._writer, None
+        with self._lock:
+            writer, self._writer = self._writer, None
         if writer is None:
             return 0
         writer.close(outcome)
@@ -102,24 +106,26 @@ class EpisodeRecorder:
 
     def abandon(self) -> None:
         """Stop without an outcome; the partial file stays, recoverable."""
-        writer, self._writer = self._writer, None
+        with self._lock:
+            writer, self._writer = self._writer, None
         if writer is not None:
             writer.abandon()
 
     def _on_message(self, topic: RecordedTopic, cdr: bytes) -> None:
-        if topic.kind is String:
-            self._last_instruction = cdr
-        writer = self._writer
-        if writer is None:
-            return
-        now_ns = self._now_ns()
-        try:
-            writer.write(topic.name, cdr, now_ns, header_stamp_ns(cdr) if topic.stamped else now_ns)
-            self.counts[topic.name] += 1
-        except RecordingError as error:
-            self._writer = None
-            self.failure = str(error)
-            self._node.get_logger().error(f"recording ended: {error}")
+        with self._lock:
+            if topic.kind is String:
+                self._last_instruction = cdr
+            if self._writer is None:
+                return
+            now_ns = self._now_ns()
+            try:
+                stamp_ns = header_stamp_ns(cdr) if topic.stamped else now_ns
+                self._writer.write(topic.name, cdr, now_ns, stamp_ns)
+                self.counts[topic.name] += 1
+            except RecordingError as error:
+                self._writer = None
+                self.failure = str(error)
+                self._node.get_logger().error(f"recording ended: {error}")
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

@@ -69,6 +69,7 @@ class GuardNode(Node):
         self._active_time = ActiveTime()
         self._commanding = False
         self._rejected_messages = 0
+        self._told_to_end = False
         self._ending_since: float | None = None
         self._open_interfaces(settings.tick_rate_hz)
         # Collecting a young heap takes microseconds; all that rclpy has loaded, milliseconds.
@@ -100,18 +101,21 @@ class GuardNode(Node):
     # -- process --------------------------------------------------------------------------------
 
     def request_shutdown(self) -> None:
-        """SIGINT or SIGTERM: brake; the process ends when the arms are at rest."""
-        if self._ending_since is None:
-            self._ending_since = time.monotonic()
-            self._guard.stop("the guard was told to end")
+        """SIGINT or SIGTERM: the next cycle brakes; the process ends when the arms are at rest.
+
+        Called from a signal handler, between any two lines of a cycle: so it only leaves a note.
+        """
+        self._told_to_end = True
 
     def finished(self) -> int | None:
-        """Exit code once the arms are at rest, or after a second in any case."""
+        """0 once the arms are at rest, 1 when they are not a second after the brake."""
         if self._ending_since is None:
             return None
         waited_s = time.monotonic() - self._ending_since
         at_rest = self._guard.status(time.monotonic_ns()).at_rest
-        return 0 if at_rest or waited_s > SHUTDOWN_PATIENCE_S else None
+        if at_rest:
+            return 0
+        return 1 if waited_s > SHUTDOWN_PATIENCE_S else None
 
     def release(self) -> None:
         """Close the inputs."""
@@ -119,7 +123,15 @@ class GuardNode(Node):
 
     def cycle(self) -> None:
         """Take in what has arrived, then send the set-point that is due."""
-        self._inputs.poll()
+        if self._told_to_end and self._ending_since is None:
+            self._ending_since = time.monotonic()
+            self._guard.stop("the guard was told to end")
+        try:
+            self._inputs.poll()
+        except Exception as error:  # a message that nobody foresaw must not take the guard away
+            self._rejected_messages += 1
+            self._guard.stop(f"internal error on an input: {error!r}")
+            self.get_logger().error(f"stopped, internal error on an input: {error!r}")
         self._tick()
 
     # -- inputs ---------------------------------------------------------------------------------
@@ -163,7 +175,11 @@ class GuardNode(Node):
 
     def _on_hold(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._guard.hold()
-        response.success, response.message = True, "holding until engaged again"
+        state = self._guard.status(time.monotonic_ns()).state
+        response.success = state is GuardState.HOLDING
+        response.message = (
+            "holding until engaged again" if response.success else f"nothing to hold: {state.value}"
+        )
         return response
 
     def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

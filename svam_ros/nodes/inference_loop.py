@@ -7,6 +7,7 @@ newest frame only, and only when both arms have reported past it; it knows nothi
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from svam_ros.translation.joint_states import ArmReading
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk, CameraFrame, Observation
+
+SILENCE_S = 1.0
+"""Without a chunk for this long, the diagnostics say what is missing."""
+
+MAX_FUTURE_NS = 20_000_000
+"""How far a frame's stamp may lie ahead of this clock: two processes read it a moment apart."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class InferenceLoop:
         self._instruction: str | None = None
         self._last_observation_ns = 0
         self._sequence = 0
+        self._last_pass = time.monotonic()
         self._stopping = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -106,6 +114,19 @@ class InferenceLoop:
     def failure(self) -> BaseException | None:
         """What ended the loop against its will."""
         return self._failure
+
+    def waiting_for(self) -> str:
+        """What has kept the loop from making a chunk for the last second; empty when it made one."""
+        with self._wakeup:
+            if time.monotonic() - self._last_pass < SILENCE_S:
+                return ""
+            if self._instruction is None:
+                return "an instruction"
+            if self._newest is None:
+                return "a camera frame"
+            if not self._assembler.is_complete(self._newest.stamp_ns):
+                return "joint states of both arms that are newer than the frame"
+            return "a frame that may be used"
 
     def set_instruction(self, text: str) -> None:
         """Act on ``text`` (already checked) from the next pass on."""
@@ -155,11 +176,11 @@ class InferenceLoop:
 
     def _act_on(self, frame: PendingFrame) -> None:
         age_ns = self._now_ns() - frame.stamp_ns
-        if not -20_000_000 <= age_ns <= self._settings.max_image_age_ns:
+        if not -MAX_FUTURE_NS <= age_ns <= self._settings.max_image_age_ns:
             self.counters["frames_stale"] += 1
             self._report(
                 f"frame not used: it is {age_ns / 1e6:.0f} ms old, "
-                f"allowed is -20 to {self._settings.max_image_age_ns / 1e6:.0f} ms"
+                f"allowed is {-MAX_FUTURE_NS / 1e6:.0f} to {self._settings.max_image_age_ns / 1e6:.0f} ms"
             )
             return
         timer = StageTimer()
@@ -178,6 +199,7 @@ class InferenceLoop:
                 return
             with timer.stage("publish"):
                 self._publish_chunk(chunk)
+        self._last_pass = time.monotonic()
         self._announce(chunk, prediction, timer.durations_ms())
 
     def _observe(self, frame: PendingFrame) -> Observation:

@@ -30,6 +30,10 @@ EXECUTOR_PERIOD_S = 0.01
 """Services and timers are looked at a hundred times a second; each look costs 0.2 to 0.4 ms."""
 
 
+CALLBACKS_A_LOOK = 2
+"""A service call never waits behind more than one timer."""
+
+
 class RunnableNode(Protocol):
     """What :func:`run_node` needs of a node beside being one."""
 
@@ -88,7 +92,8 @@ def _spin_until_finished(node: Node) -> int:
             runnable.cycle()
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + EXECUTOR_PERIOD_S
-                executor.spin_once(timeout_sec=0.0)
+                for _ in range(CALLBACKS_A_LOOK):
+                    executor.spin_once(timeout_sec=0.0)
         return code
     except ExternalShutdownException:
         return 0

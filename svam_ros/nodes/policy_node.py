@@ -87,7 +87,7 @@ class PolicyNode(LifecycleNode):
             self._subscribe(parameters, self._profile)
             if parameters.instruction:
                 self._set_instruction(parameters.instruction)
-        except (ValueError, OSError, ImportError, MemoryError) as error:
+        except Exception as error:  # rclpy would swallow it, and nobody would know why
             self.get_logger().error(f"cannot configure: {error}")
             self._free()
             return TransitionCallbackReturn.FAILURE
@@ -217,10 +217,13 @@ class PolicyNode(LifecycleNode):
         values["model"] = self._engine.model_name if self._engine else "none"
         values["engine"] = self._engine.name if self._engine else "none"
         values["instruction"] = self._instruction
-        text = "making chunks" if self._loop else "not active"
-        self._diagnostics.publish(
-            status_message(graph.POLICY_NODE, text, values, self._now_ns(), DiagnosticStatus.OK)
-        )
+        waiting_for = self._loop.waiting_for() if self._loop else ""
+        level = DiagnosticStatus.WARN if waiting_for else DiagnosticStatus.OK
+        if self._loop is None:
+            text = "not active"
+        else:
+            text = f"no chunk for a second: waiting for {waiting_for}" if waiting_for else "making chunks"
+        self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, self._now_ns(), level))
 
     # -- the rest -------------------------------------------------------------------------------
 

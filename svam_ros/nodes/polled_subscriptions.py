@@ -8,7 +8,6 @@ these subscriptions are left out of the executor and emptied by :meth:`PolledSub
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +67,10 @@ class PolledSubscriptions:
         subscription = self._node.create_subscription(
             kind, topic, callback, qos, callback_group=self._group, raw=raw
         )
+        # Events (incompatible quality of service, say) go on through the executor.
+        for handler in subscription.event_handlers:
+            handler.callback_group = self._node.default_callback_group
+            self._node.default_callback_group.add_entity(handler)
         self._polled = (*self._polled, _Polled(subscription, callback, max(1, qos.depth)))
 
     def poll(self) -> None:
@@ -93,6 +96,8 @@ class PollingThread:
         self._polled = polled
         self._period_s = period_s
         self._ending = threading.Event()
+        self.failure: BaseException | None = None
+        """What ended the thread against its will."""
         self._thread = threading.Thread(target=self._run, name="polling", daemon=True)
         self._thread.start()
 
@@ -103,9 +108,11 @@ class PollingThread:
         self._polled.close()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
-            self._polled.poll()
-            time.sleep(self._period_s)
+        try:
+            while not self._ending.wait(self._period_s):
+                self._polled.poll()
+        except Exception as error:  # whoever waits for the messages must hear of it
+            self.failure = error
 
 
 def _take(subscription: Any) -> Any:

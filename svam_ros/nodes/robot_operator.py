@@ -136,10 +136,20 @@ class Operator:
         """
         deadline = time.monotonic() + timeout_s
         while not condition():
-            self._check()
+            self.check()
             if time.monotonic() > deadline:
                 raise OperatorError(f"{what} did not happen within {timeout_s:.0f} s")
             time.sleep(POLL_S)
+
+    def check(self) -> None:
+        """Raise when the receiving thread has ended, or when the owner's check says so.
+
+        Raises:
+            OperatorError: messages are no longer received.
+        """
+        if self._stream_thread.failure is not None:
+            raise OperatorError(f"receiving messages failed: {self._stream_thread.failure!r}")
+        self._check()
 
     def stop_watching_frames(self) -> None:
         """Frames are only watched until the camera is known to run: they cost too much to count."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -18,6 +19,8 @@ from rclpy.parameter import Parameter
 from svam_ros.parameters import ParameterDescription, ParameterError, build, describe
 
 T = TypeVar("T")
+
+_EVERY_NODE_HAS = frozenset({"use_sim_time", "start_type_description_service"})
 
 CheckValue = Callable[[str, Any], None]
 """Called with name and value of every change; raises ParameterError or ValueError to refuse it."""
@@ -38,6 +41,7 @@ def declare_parameters(
         ParameterError: a value given at start is not allowed.
     """
     descriptions = {description.name: description for description in describe(kind)}
+    _refuse_unknown(node, list(descriptions))
     for description in descriptions.values():
         _declare(node, description)
 
@@ -66,6 +70,14 @@ def read_parameters(node: Node, kind: type[T]) -> T:
         ParameterError: a value is outside its range or choices.
     """
     return build(kind, {d.name: node.get_parameter(d.name).value for d in describe(kind)})
+
+
+def _refuse_unknown(node: Node, known: list[str]) -> None:
+    """A misspelt parameter would silently leave the default in force."""
+    given = {name for name in node._parameter_overrides if not name.startswith("qos_overrides.")}
+    for name in sorted(given - set(known) - _EVERY_NODE_HAS):
+        hint = "".join(f", did you mean '{match}'?" for match in get_close_matches(name, known, 1))
+        raise ParameterError(f"unknown parameter '{name}'{hint} Known: {', '.join(known)}")
 
 
 def _declare(node: Node, description: ParameterDescription) -> None:

@@ -7,6 +7,7 @@ steps is meant for, and any ROS tool can plot it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import ActionChunk
 
 MAX_STEPS = 256
+_IDENTITY = re.compile(r"(?P<run_id>[A-Za-z0-9_-]{1,64})/(?P<sequence>[0-9]{1,18})", re.ASCII)
 
 
 def chunk_identity(run_id: str, sequence: int) -> str:
@@ -32,9 +34,9 @@ def read_chunk(message: Any, cobot: Cobot) -> ActionChunk:
     Raises:
         RejectedMessage: wrong joints, no points, ragged points, times off the control grid, bad identity.
     """
-    run_id, _, sequence = message.header.frame_id.partition("/")
-    if not run_id or not sequence.isdigit():
-        raise RejectedMessage(f"chunk identity '{message.header.frame_id}' is not '<run id>/<sequence>'")
+    identity = _IDENTITY.fullmatch(message.header.frame_id)
+    if identity is None:
+        raise RejectedMessage(f"chunk identity '{message.header.frame_id[:80]}' is not '<run id>/<sequence>'")
     names = list(message.joint_names)
     if sorted(names) != sorted(cobot.joint_names):
         raise RejectedMessage(f"chunk names joints {names}, expected {list(cobot.joint_names)}")
@@ -50,8 +52,8 @@ def read_chunk(message: Any, cobot: Cobot) -> ActionChunk:
         observation_stamp_ns=stamp_to_ns(message.header.stamp),
         first_step=_first_step(points, cobot.control_period_s),
         step_s=cobot.control_period_s,
-        run_id=run_id,
-        sequence=int(sequence),
+        run_id=identity["run_id"],
+        sequence=int(identity["sequence"]),
     )
 
 

@@ -113,6 +113,47 @@ def test_chunks_with_nan_or_wild_jumps_never_reach_the_arms(bench):
     assert_within_limits(log)
 
 
+def test_a_message_that_nobody_foresaw_does_not_end_the_guard(bench, supervisor):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 0.6)
+    for identity in ("run/²", "/", "run/" + "9" * 5000, ""):
+        robot.send_chunk_called(identity)
+    stream(robot, 0.8, run_id="later")
+    assert supervisor.failed_child() is None
+    assert int(operator.motion["messages_rejected"]) == 4
+    assert_within_limits(log)
+
+
+def test_engaging_right_after_a_stop_does_not_jump_to_where_gravity_has_pulled_the_arms(bench):
+    robot, operator, log = bench
+    robot.sag = 0.03
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    for _ in range(3):
+        operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+        wait_for(lambda: operator.motion["at_rest"] == "true", 2.0)
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+        time.sleep(0.1)
+    assert_within_limits(log)
+
+
+def test_hold_is_kept_until_engage_and_has_nothing_to_hold_before(bench):
+    robot, operator, _log = bench
+    with pytest.raises(OperatorError, match="nothing to hold: idle"):
+        operator.trigger(graph.GUARD_NODE, graph.HOLD_SERVICE)
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 0.8)
+    operator.trigger(graph.GUARD_NODE, graph.HOLD_SERVICE)
+    stream(robot, 0.8, run_id="second")
+    held = robot.positions.copy()
+    stream(robot, 0.4, run_id="third")
+    assert np.array_equal(robot.positions, held)
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0, run_id="fourth")
+    assert not np.array_equal(robot.positions, held)
+
+
 def test_engage_without_joint_states_is_refused_with_the_reason(bench):
     robot, operator, _log = bench
     robot.publish_states = False
@@ -163,6 +204,7 @@ def test_kill_9_leaves_both_arms_at_the_last_command(bench, supervisor):
         ({"command_rate_hz": 300.0}, "300"),
         ({"command_rate_hz": 10.0}, "25 to 200"),
         ({"profile": "cobot_magik"}, "did you mean 'cobot_magic'"),
+        ({"comand_rate_hz": 50.0}, "did you mean 'command_rate_hz'"),
     ],
 )
 def test_a_wrong_parameter_is_refused_at_start_with_what_is_allowed(supervisor, parameters, words):

@@ -39,6 +39,7 @@ class FakeCobot:
         self.heard = Heard()
         self.positions = self.cobot.home.copy()
         self.publish_states = True
+        self.sag = 0.0
         self.frame = np.full((480, 640, 3), 127, np.uint8)
         self.spoil_frame = lambda message: message
         self._context = rclpy.Context()
@@ -85,6 +86,14 @@ class FakeCobot:
         chunk = ActionChunk(rows, self.now_ns(), first_step, self.cobot.control_period_s, run_id, sequence)
         self._chunks.publish(chunk_message(chunk, self.cobot))
 
+    def send_chunk_called(self, identity: str) -> None:
+        """Publish a sound chunk with the given text as its identity."""
+        rows = np.tile(self.cobot.home, (8, 1))
+        chunk = ActionChunk(rows, self.now_ns(), 1, self.cobot.control_period_s, "test", 1)
+        message = chunk_message(chunk, self.cobot)
+        message.header.frame_id = identity
+        self._chunks.publish(message)
+
     def send_foreign_command(self, arm: str, positions: np.ndarray) -> None:
         """Publish a set-point as a second commander would."""
         command = arm_command(self.profile, arm, positions, np.zeros(7))
@@ -99,7 +108,7 @@ class FakeCobot:
         if not self.publish_states:
             return
         for arm in ARM_NAMES:
-            positions = self.positions[self.cobot.arm_slice(arm)]
+            positions = self.positions[self.cobot.arm_slice(arm)] - self.sag * np.array([1.0] * 6 + [0.0])
             command = arm_command(self.profile, arm, positions, np.zeros(7))
             self._states[arm].publish(command_message(command, self.now_ns()))
 
