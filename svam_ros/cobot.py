@@ -159,6 +159,10 @@ def load_robot_profile(name: str) -> RobotProfile:
             raise CalibrationError(f"{path}: arms.{arm}.joint_names must be 7 different names")
     for key, value, low, high in (
         ("command_rate_hz", profile.command_rate_hz, 25.0, 200.0),
+        ("state_rate_hz", profile.state_rate_hz, 25.0, 400.0),
+        ("camera.rate_hz", profile.camera.rate_hz, 1.0, 120.0),
+        ("camera.width", profile.camera.width, 16, 8192),
+        ("camera.height", profile.camera.height, 16, 8192),
         ("gripper.metres_per_unit", profile.gripper.metres_per_unit, 1e-6, 100.0),
         ("speed_percent", 1 if profile.speed_percent is None else profile.speed_percent, 1, 100),
     ):

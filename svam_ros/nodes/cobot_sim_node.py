@@ -1,7 +1,7 @@
 """cobot_sim_node: the simulated Cobot behind the topics of the real one.
 
 A thin adapter around :class:`svam_ros.simulation.cobot_simulation.CobotSimulation`: physics and joint
-states run in the executor's timer at the drivers' rate, pictures in a thread with a renderer of its own.
+states run in the node's cycle at the profile's rate, pictures in a thread with a renderer of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from svam_ros import graph
-from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
+from svam_ros.cobot import ARM_NAMES, CalibrationError, RobotProfile, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import (
     camera_info_message,
@@ -37,11 +37,11 @@ from svam_ros.shipped_files import shipped_directory
 from svam_ros.simulation.arm_driver import DriverSettings, JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation, SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
+from svam_ros.simulation.scene_model import PHYSICS_STEP_S
 from svam_ros.types import ImageArray
 
-PHYSICS_SLICE_S = 0.005
 MAX_CATCH_UP_SLICES = 10
-"""A machine that falls further behind than 50 ms lets simulated time run slow instead of racing."""
+"""A machine that falls further behind (50 ms at 200 Hz) lets simulated time run slow instead of racing."""
 JPEG_QUALITY = 90
 """As the compressing nodes of the Cobot's own recording tools use."""
 
@@ -49,13 +49,12 @@ JPEG_QUALITY = 90
 class CobotSimNode(Node):
     """The node; see the module's docstring."""
 
-    cycle_period_s = PHYSICS_SLICE_S
-
     def __init__(self) -> None:
         super().__init__(graph.SIMULATION_NODE)
         declare_parameters(self, SimulationParameters, _fixed_parameters, lambda _name, _value: None)
         self._options = read_parameters(self, SimulationParameters)
         self._profile = load_robot_profile(self._options.profile)
+        self.cycle_period_s = physics_slice_s(self._profile)
         self._lock = threading.Lock()
         self._simulation = CobotSimulation(
             self._options.task,
@@ -67,7 +66,7 @@ class CobotSimNode(Node):
         self._next_slice = time.monotonic()
         self._exit_code: int | None = None
         self._open_interfaces()
-        self._camera = CameraThread(self, self._profile, self._scene, self._options.publish_compressed)
+        self._camera = CameraPublisher(self, self._profile, self._scene, self._options.publish_compressed)
         self._camera.start()
 
     def _open_interfaces(self) -> None:
@@ -116,18 +115,18 @@ class CobotSimNode(Node):
     def _advance(self) -> None:
         """Run the physics up to now and publish the joint states of every slice."""
         now = time.monotonic()
-        behind = int((now - self._next_slice) / PHYSICS_SLICE_S) + 1
+        behind = int((now - self._next_slice) / self.cycle_period_s) + 1
         if behind > MAX_CATCH_UP_SLICES:
             self._next_slice = now
             behind = 1
         for missed in reversed(range(max(0, behind))):
-            stamp_ns = self._now_ns() - missed * round(PHYSICS_SLICE_S * 1e9)
+            stamp_ns = self._now_ns() - missed * round(self.cycle_period_s * 1e9)
             with self._lock:
-                self._simulation.step(PHYSICS_SLICE_S)
+                self._simulation.step(self.cycle_period_s)
                 self._stamp_ns = max(stamp_ns, self._stamp_ns + 1)
                 if self._success_s is None and self._simulation.success():
                     self._success_s = self._simulation.time_s
-            self._next_slice += PHYSICS_SLICE_S
+            self._next_slice += self.cycle_period_s
             self._publish_states()
 
     def _publish_states(self) -> None:
@@ -196,7 +195,7 @@ class CobotSimNode(Node):
         return int(self.get_clock().now().nanoseconds)
 
 
-class CameraThread:
+class CameraPublisher:
     """Renders and publishes the front camera at its rate, off the executor's thread.
 
     Args:
@@ -251,7 +250,7 @@ class CameraThread:
             due = max(due + period_s, time.monotonic() - period_s)
             snapshot, stamp_ns = self._scene()
             rgb = renderer.render(snapshot)
-            self._images.publish(image_message(rgb, stamp_ns, self._camera.frame_id))
+            self._images.publish(image_message(rgb, stamp_ns, self._camera.frame_id, self._camera.encoding))
             self._infos.publish(camera_info_message(self._calibration, stamp_ns, self._camera.frame_id))
             if self._compressed is not None:
                 self._compressed.publish(_jpeg_message(rgb, stamp_ns, self._camera.frame_id))
@@ -264,6 +263,21 @@ def _jpeg_message(rgb: ImageArray, stamp_ns: int, frame_id: str) -> CompressedIm
     message.header.stamp = time_message(stamp_ns)
     message.header.frame_id = frame_id
     return message
+
+
+def physics_slice_s(profile: RobotProfile) -> float:
+    """Physics between two joint states: the profile's rate, in whole physics steps.
+
+    Raises:
+        CalibrationError: the rate is not a whole number of physics steps.
+    """
+    steps = round(1.0 / profile.state_rate_hz / PHYSICS_STEP_S)
+    if steps < 1 or abs(steps * PHYSICS_STEP_S * profile.state_rate_hz - 1.0) > 1e-6:
+        raise CalibrationError(
+            f"profile {profile.name}: state_rate_hz is {profile.state_rate_hz:g}; the simulation needs "
+            f"{1.0 / PHYSICS_STEP_S:g} Hz divided by a whole number"
+        )
+    return steps * PHYSICS_STEP_S
 
 
 def _driver_settings(profile: RobotProfile, quirks: bool) -> dict[str, DriverSettings]:

@@ -1,4 +1,4 @@
-"""The thread that turns observations into chunks, beside the executor that receives messages.
+"""The thread that turns observations into chunks, beside the one that receives messages.
 
 Inference takes tens to hundreds of milliseconds, so it never runs in a callback. The loop takes the
 newest frame only, and only when both arms have reported past it; it knows nothing of rclpy.

@@ -79,16 +79,19 @@ def joint_state_message(
     return message
 
 
-def image_message(rgb: ImageArray, stamp_ns: int, frame_id: str) -> Image:
-    """``(height, width, 3)`` RGB -> ``sensor_msgs/Image``.
+def image_message(rgb: ImageArray, stamp_ns: int, frame_id: str, encoding: str = "rgb8") -> Image:
+    """``(height, width, 3)`` RGB -> ``sensor_msgs/Image`` in ``rgb8`` or ``bgr8``.
 
     The bytes go through ``array.frombytes``: assigning an ndarray takes 150 ms in rclpy, this 0.1 ms.
     """
-    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8", step=rgb.shape[1] * 3)
+    if encoding not in ("rgb8", "bgr8"):
+        raise ValueError(f"image encoding is '{encoding}', allowed is rgb8 or bgr8")
+    pixels = rgb[..., ::-1] if encoding == "bgr8" else rgb
+    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding=encoding, step=rgb.shape[1] * 3)
     message.header.stamp = time_message(stamp_ns)
     message.header.frame_id = frame_id
     data = array.array("B")
-    data.frombytes(np.ascontiguousarray(rgb).data.cast("B"))
+    data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     message.data = data
     return message
 

@@ -33,12 +33,12 @@ from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptio
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import PolicyParameters, describe
 from svam_ros.profiling.latency_histogram import summarize_stages
-from svam_ros.translation.images import decode_compressed_image
+from svam_ros.translation.images import camera_frame, decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk, CameraFrame, ImageArray
+from svam_ros.types import ActionChunk, ImageArray
 
 INSTRUCTION_PARAMETER = "instruction"
 DIAGNOSED_CHUNKS = 250
@@ -166,10 +166,10 @@ class PolicyNode(LifecycleNode):
             )
 
     def _on_image(self, decode: Callable[[Any], ImageArray], message: Any) -> None:
-        if self._loop is None:
+        if self._loop is None or self._profile is None:
             return
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        self._loop.add_frame(PendingFrame(stamp_ns, lambda: CameraFrame(decode(message), stamp_ns)))
+        camera, stamp_ns = self._profile.camera, stamp_to_ns(message.header.stamp)
+        self._loop.add_frame(PendingFrame(stamp_ns, lambda: camera_frame(decode(message), stamp_ns, camera)))
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:
         if self._loop is None or self._profile is None:

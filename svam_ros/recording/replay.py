@@ -16,12 +16,12 @@ from svam_ros.recording.demo_episode import EpisodeTopics
 from svam_ros.recording.episode_file import EPISODE_METADATA
 from svam_ros.recording.episode_reader import read_episode, read_metadata
 from svam_ros.translation.chunks import read_chunk
-from svam_ros.translation.images import decode_colour_image
+from svam_ros.translation.images import camera_frame, decode_colour_image
 from svam_ros.translation.joint_states import ArmReading, read_joint_state
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk, CameraFrame, Observation
+from svam_ros.types import ActionChunk, Observation
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def replay_chunks(
                 return
         rgb = decode_colour_image(message.message, profile.camera.encoding)
         try:
-            observation = assembler.observe(CameraFrame(rgb, stamp_ns), instruction)
+            observation = assembler.observe(camera_frame(rgb, stamp_ns, profile.camera), instruction)
         except RejectedMessage:
             continue
         yield from (ReplayedChunk(chunk, observation) for chunk in chunks[stamp_ns])

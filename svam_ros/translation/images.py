@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from svam_ros.cobot import CameraProfile
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ImageArray
+from svam_ros.types import CameraFrame, ImageArray
 
 _BYTES_PER_PIXEL = {
     "rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "8UC1": 1,
@@ -89,6 +90,21 @@ def decode_compressed_image(message: Any) -> ImageArray:
             f"compressed image of format '{message.format}' and {data.size} bytes cannot be decoded"
         )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def camera_frame(rgb: ImageArray, stamp_ns: int, camera: CameraProfile) -> CameraFrame:
+    """A decoded picture as the frame of the profile's camera.
+
+    Raises:
+        RejectedMessage: the picture has another size: it is some other camera, or a driver set otherwise.
+    """
+    height, width = rgb.shape[:2]
+    if (width, height) != (camera.width, camera.height):
+        raise RejectedMessage(
+            f"the picture is {width}x{height} pixels, "
+            f"the robot profile expects {camera.width}x{camera.height}"
+        )
+    return CameraFrame(rgb, stamp_ns)
 
 
 def _rows(message: Any, pixel_bytes: int) -> NDArray[np.uint8]:

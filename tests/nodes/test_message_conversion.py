@@ -47,7 +47,9 @@ def test_a_chunk_comes_back_as_it_was(steps):
 
 def test_an_image_and_a_set_point_come_back_bit_for_bit():
     rgb = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
-    assert np.array_equal(decode_colour_image(over_the_wire(image_message(rgb, STAMP_NS, "camera"))), rgb)
+    for encoding in ("rgb8", "bgr8"):
+        message = over_the_wire(image_message(rgb, STAMP_NS, "camera", encoding))
+        assert np.array_equal(decode_colour_image(message), rgb)
     positions = COBOT.home[:7]
     command = arm_command(PROFILE, "left", positions, np.zeros(7))
     reading = read_joint_state(over_the_wire(command_message(command, STAMP_NS)), PROFILE, "left")

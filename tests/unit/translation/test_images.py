@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from support.messages import image
 
+from svam_ros.cobot import load_robot_profile
 from svam_ros.translation.images import (
+    camera_frame,
     decode_colour_image,
     decode_compressed_image,
     decode_depth_image,
@@ -90,6 +92,14 @@ def test_impossible_images_are_rejected_with_what_was_got(change, words):
     vars(message).update(change)
     with pytest.raises(RejectedMessage, match=words):
         decode_colour_image(message)
+
+
+def test_a_picture_of_another_size_is_not_the_profiles_camera():
+    camera = load_robot_profile("cobot_magic").camera
+    rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
+    assert camera_frame(rgb, 7, camera).stamp_ns == 7
+    with pytest.raises(RejectedMessage, match="640x400"):
+        camera_frame(rgb[:400], 7, camera)
 
 
 def test_compressed_png_is_exact_and_rubbish_is_rejected():

@@ -1,0 +1,92 @@
+"""cobot_sim_node as a real process: the topics of the real robot, and what its arms do when left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from support.fake_cobot import FakeCobot, wait_for
+from support.processes import spec
+
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, load_robot_profile
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.robot_operator import Operator
+from svam_ros.translation.images import camera_frame, decode_colour_image
+from svam_ros.translation.joint_states import read_joint_state
+from svam_ros.translation.stamps import stamp_to_ns
+
+PROFILE = load_robot_profile("cobot_magic")
+
+
+@pytest.fixture
+def bench(supervisor):
+    """The simulation, a source of chunks, an operator, and everything the robot published."""
+    source = FakeCobot(PROFILE, camera=False)
+    source.publish_states = False
+    operator = Operator(PROFILE)
+    heard = {"image": [], "info": [], "left": [], "right": []}
+    streams = operator.streams
+    streams.subscribe(Image, PROFILE.camera.image_topic, heard["image"].append, qos.RECORDING)
+    streams.subscribe(CameraInfo, PROFILE.camera.camera_info_topic, heard["info"].append, qos.RECORDING)
+    for arm in ARM_NAMES:
+        streams.subscribe(JointState, PROFILE.arms[arm].state_topic, heard[arm].append, qos.RECORDING)
+    supervisor.start(spec(graph.SIMULATION_NODE))
+    operator.wait_until("frames", lambda: len(heard["image"]) > 3, 30.0)
+    yield source, operator, heard
+    operator.close()
+    source.close()
+
+
+def test_it_speaks_as_the_robots_drivers_do(bench):
+    _source, _operator, heard = bench
+    wait_for(lambda: len(heard["left"]) > 50, 10.0)
+    frame = heard["image"][-1]
+    assert (frame.width, frame.height, frame.encoding) == (640, 480, "rgb8")
+    decoded = camera_frame(decode_colour_image(frame), stamp_to_ns(frame.header.stamp), PROFILE.camera)
+    assert 30 < decoded.rgb.mean() < 225
+    assert heard["info"][-1].k[0] > 100
+    for arm in ARM_NAMES:
+        state = heard[arm][-1]
+        assert tuple(state.name) == PROFILE.arms[arm].joint_names
+        assert len(state.position) == len(state.velocity) == len(state.effort) == 7
+        stamps = [stamp_to_ns(message.header.stamp) for message in heard[arm]]
+        assert np.all(np.diff(stamps) > 0)
+
+
+def test_a_reset_puts_another_scene_on_the_table(bench):
+    _source, operator, _heard = bench
+    operator.set_parameters(graph.SIMULATION_NODE, {"task": "place_to_pot", "seed": 12})
+    operator.trigger(graph.SIMULATION_NODE, graph.RESET_SERVICE)
+    wait_for(lambda: operator.episode.get("task") == "place_to_pot", 5.0)
+    assert operator.episode["seed"] == "12"
+    assert float(operator.episode["time_s"]) < 5.0
+    assert operator.episode["success"] == "false"
+
+
+def test_when_the_guard_is_killed_in_motion_the_arms_rest_at_the_last_set_point(bench, supervisor):
+    source, operator, heard = bench
+    supervisor.start(spec(graph.GUARD_NODE))
+    operator.wait_until("joint states", lambda: "joint_state_age_ms" in operator.motion, 20.0)
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    began = time.monotonic()
+    sequence = 0
+    while time.monotonic() - began < 2.0:
+        sequence += 1
+        rows = np.tile(source.cobot.home, (8, 1))
+        rows[:, [0, 7]] += 0.3 * np.sin(2.0 * (time.monotonic() - began + (np.arange(8) + 2) * 0.04))[:, None]
+        source.send_chunk(rows, sequence)
+        time.sleep(0.2)
+    os.kill(supervisor.pid(graph.GUARD_NODE), signal.SIGKILL)
+    time.sleep(1.5)
+    for arm in ARM_NAMES:
+        last_set_point = source.heard.commands[arm][-1].positions
+        states = [read_joint_state(message, PROFILE, arm) for message in heard[arm][-100:]]
+        measured = np.array([state.positions for state in states])
+        assert np.abs(measured - last_set_point)[:, :6].max() < 0.03
+        assert np.ptp(measured[:, :6], axis=0).max() < 0.005
+        assert abs(last_set_point[0] - source.cobot.home[source.cobot.arm_slice(arm)][0]) > 0.02
