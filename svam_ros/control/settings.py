@@ -9,7 +9,7 @@ from svam_ros.control.clocks import NS_PER_S
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """Rates, ages and tolerances of the guard; every default is what the Cobot runs with.
+    """Rates, ages and tolerances of the guard; guard_node sets those that are its parameters.
 
     Raises:
         ValueError: a value is outside its range; the text names it, with what is allowed.
