@@ -21,6 +21,11 @@ from svam_train.demonstration_files import Demonstration, DemonstrationError, lo
 MOVABLE = (SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM, SceneClass.POT, SceneClass.CUBE)
 """Classes of things whose places are worth knowing."""
 
+_STILL_RAD = 1e-3
+"""Arms that move less than this in a control step rest."""
+
+_REST_AHEAD_STEPS = 4
+
 _VISIBLE_SHARE = 0.001
 """Of the picture: less than this is no place."""
 
@@ -35,6 +40,8 @@ class ChunkBatch:
     """``(batch, 14)`` normalised."""
     actions: Tensor
     """``(batch, pred_horizon, 14)`` normalised."""
+    rests: Tensor
+    """``(batch, 14)`` normalised targets at which the arms come to rest next."""
     instructions: Tensor
     """``(batch,)`` int64: row of :attr:`ChunkDataset.instructions`."""
     future_images: Tensor
@@ -78,6 +85,7 @@ class ChunkDataset:
         self.seeds = _seeds_by_task(demonstrations)
         self.joints = _joined(d.joints for d in demonstrations)
         self.targets = _joined(d.targets for d in demonstrations)
+        self._rests = _joined(_next_rests(d) for d in demonstrations)
         self._frame_rows = _rows_of_frames(demonstrations, shape)
         self._images: ImageArray = _joined(d.images for d in demonstrations)
         self._depth = _joined(_pooled(d.depth, shape.grid) for d in demonstrations)
@@ -85,8 +93,7 @@ class ChunkDataset:
         self._places = _joined(_centres(d.segments) for d in demonstrations)
         self._visible = _joined(_visibility(d.segments) for d in demonstrations)
         self._timeline = _timeline(demonstrations)
-        codes = (np.full(len(d), self.instructions.index(d.instruction)) for d in demonstrations)
-        self._instruction = _joined(codes)
+        self._instruction = _instruction_codes(demonstrations, self.instructions)
 
     def __len__(self) -> int:
         """Rows, each of which can start a chunk."""
@@ -126,6 +133,7 @@ class ChunkDataset:
             images=future_images[:, 0].contiguous(),
             joints=torch.from_numpy(statistics.normalise_joints(joints)).float(),
             actions=torch.from_numpy(statistics.normalise_actions(targets, joints)).float(),
+            rests=torch.from_numpy(statistics.actions.normalise(self._rests[rows])).float(),
             instructions=torch.from_numpy(self._instruction[rows]),
             future_images=future_images,
             future_depth=torch.from_numpy(self._depth[ahead]).float().flatten(2),
@@ -160,6 +168,25 @@ def _timeline(demonstrations: Sequence[Demonstration]) -> _Timeline:
 
 def _joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(list(parts))
+
+
+def _next_rests(demonstration: Demonstration) -> NDArray[np.float64]:
+    """``(n, 14)`` rad and m: the targets where the arms, not the grippers, stand still next.
+
+    A rest that is about to end does not count: there the next one is what matters.
+    """
+    targets = demonstration.targets.astype(np.float64)
+    moved = np.abs(np.diff(targets, axis=0)).reshape(len(targets) - 1, 2, 7)[..., :6]
+    still = np.append(moved.max(axis=(1, 2)) < _STILL_RAD, True)
+    steps = np.arange(len(demonstration)) * demonstration.stride + _REST_AHEAD_STEPS
+    rests = np.flatnonzero(still)
+    return targets[rests[np.minimum(np.searchsorted(rests, steps), len(rests) - 1)]]
+
+
+def _instruction_codes(
+    demonstrations: Sequence[Demonstration], instructions: Sequence[str]
+) -> NDArray[np.int64]:
+    return _joined(np.full(len(d), instructions.index(d.instruction)) for d in demonstrations)
 
 
 def _seeds_by_task(demonstrations: Sequence[Demonstration]) -> dict[str, tuple[int, ...]]:

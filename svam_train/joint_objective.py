@@ -84,6 +84,7 @@ def joint_losses(
     noise = torch.randn(*draws, *network.config.action_noise_shape, generator=generator)
     context = network.perceive(features, foresight)
     losses["places"] = heads.place_loss(context, batch.future_places, batch.future_visible)
+    losses["rests"] = heads.rest_loss(context, batch.rests)
     kept = torch.rand(count, 1, generator=generator) >= recipe.joint_dropout
     losses["action"] = action_loss(
         network.action_expert, context, condition.goal, batch.joints * kept, batch.actions, noise, sigma

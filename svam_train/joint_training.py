@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,9 @@ from svam_train.training_checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+
+CHANGED_BY_EXTENDING = ("steps", "extends", "loss_weights")
+"""What may differ from the recipe of the run that is extended."""
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -99,6 +103,7 @@ class JointTraining:
         )
         self.step = 0
         self.trained_s = 0.0
+        self.earlier: tuple[dict[str, Any], ...] = ()
         folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -109,9 +114,10 @@ class JointTraining:
         """
         checkpoint = load_checkpoint(self.folder)
         ours = json.loads(json.dumps(asdict(self.recipe)))
-        theirs = dict(checkpoint.recipe)
+        theirs, earlier = dict(checkpoint.recipe), checkpoint.earlier
         if self.recipe.extends and theirs.get("steps") == self.recipe.extends == checkpoint.step:
-            theirs |= {"steps": self.recipe.steps, "extends": self.recipe.extends}
+            earlier = (*earlier, checkpoint.recipe)
+            theirs |= {name: ours[name] for name in CHANGED_BY_EXTENDING}
         if theirs != ours:
             differing = [key for key in ours if theirs.get(key) != ours[key]]
             raise CheckpointError(
@@ -121,6 +127,7 @@ class JointTraining:
         self.trained.load_state_dict(checkpoint.groups["weights"])
         self.average.restore(checkpoint.groups["average"])
         restore_optimizer(self.optimizer, checkpoint.groups["optimizer"])
+        self.earlier = earlier
         self.step, self.trained_s = checkpoint.step, checkpoint.trained_s
 
     def run(
@@ -183,9 +190,8 @@ class JointTraining:
             "average": self.average.values,
             "optimizer": optimizer_tensors(self.optimizer),
         }
-        return save_checkpoint(
-            self.folder, TrainingCheckpoint(self.step, self.trained_s, asdict(self.recipe), groups)
-        )
+        checkpoint = TrainingCheckpoint(self.step, self.trained_s, asdict(self.recipe), groups, self.earlier)
+        return save_checkpoint(self.folder, checkpoint)
 
     def held_out_losses(self, rows_per_instruction: int = 64) -> dict[str, float]:
         """Losses and sampled error of the averaged weights on held-out episodes, on the same rows always."""

@@ -64,7 +64,9 @@ class TrainingHeads(nn.Module):
     * segments: each semantic foresight token to the shares of its patch that each class covers;
     * depth: each geometric foresight token to the mean depth of its patch;
     * places: the Uni-Perceiver's latents of a frame to where in the picture the movable things are.
-      Without it the latents take long to look at the objects: measured joints predict most of a motion.
+      Without it the latents take long to look at the objects: measured joints predict most of a motion;
+    * rests: the same latents of the first frame to the joint targets at which the arms come to rest next.
+      It does not depend on when, so it stays sharp where the action loss is mostly about timing.
     """
 
     def __init__(self, config: SvamConfig, classes: int, movable: int) -> None:
@@ -75,7 +77,9 @@ class TrainingHeads(nn.Module):
         self.segments = nn.Linear(config.references.semantic.width, classes)
         self.depth = nn.Linear(config.references.geometric_width, 1)
         perceiver = config.uni_perceiver
+        self.latents_per_frame = perceiver.latents_per_frame
         self.places = nn.Linear(perceiver.latents_per_frame * perceiver.width, 2 * movable)
+        self.rests = nn.Linear(perceiver.latents_per_frame * perceiver.width, config.action_expert.action_dim)
 
     def pixel_loss(self, latents: Tensor, images: Tensor) -> Tensor:
         """Mean squared error of ``(n, c, h, w)`` latents against ``(n, 3, s, s)`` images in [-1, 1]."""
@@ -107,6 +111,11 @@ class TrainingHeads(nn.Module):
         predicted = self.places(per_frame).float().unflatten(-1, (-1, 2))
         distance = functional.smooth_l1_loss(predicted, places, reduction="none", beta=0.05)
         return (distance.sum(dim=-1) * visible).sum() / visible.sum().clamp(min=1.0)
+
+    def rest_loss(self, context: Tensor, rests: Tensor) -> Tensor:
+        """Smooth L1 distance of ``(batch, 14)`` normalised rests; ``context`` as in :meth:`place_loss`."""
+        first_frame = context[:, : self.latents_per_frame].flatten(1)
+        return functional.smooth_l1_loss(self.rests(first_frame).float(), rests, beta=0.05)
 
 
 def _logistic_cdf(x: float) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -71,14 +73,24 @@ def commands(training: JointTraining) -> str:
     datasets = (training.training, training.held_out)
     counts = {task: sum(len(d.seeds.get(task, ())) for d in datasets) for task in TASKS}
     wanted = " ".join(f"--{task.replace('_', '-')} {count}" for task, count in counts.items())
-    usual, used = asdict(TrainingRecipe()), asdict(training.recipe)
-    options = [f"--recipe.{key.replace('_', '-')} {used[key]}" for key in used if used[key] != usual[key]]
-    steps = (
-        f"svam-train demonstrations {wanted}",
-        " ".join(["svam-train tiny", *options]),
-        "svam-train publish --output models/tiny",
-    )
-    return " && ".join(steps)
+    recipes = [*training.earlier, asdict(training.recipe)]
+    steps = [" ".join(["svam-train tiny", *_options(recipe, asdict(TrainingRecipe()))]) for recipe in recipes]
+    demonstrations = f"svam-train demonstrations {wanted}"
+    return " && ".join([demonstrations, *steps, "svam-train publish --output models/tiny"])
+
+
+def _options(recipe: dict[str, Any], usual: dict[str, Any], prefix: str = "--recipe.") -> list[str]:
+    """Command-line options for what differs from the usual recipe."""
+    options: list[str] = []
+    for key, value in recipe.items():
+        name = prefix + key.replace("_", "-")
+        if isinstance(value, dict):
+            options += _options(value, usual[key], name + ".")
+        elif json.dumps(value) != json.dumps(usual[key]):
+            options.append(
+                f"{name} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+            )
+    return options
 
 
 def model_card(name: str, training: JointTraining, publication: Publication) -> str:

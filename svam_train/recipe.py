@@ -31,6 +31,8 @@ class LossWeights:
     """Depth in all frames, from the geometric foresight."""
     places: float = 1.0
     """Where arms and objects are in all frames, from the Uni-Perceiver's latents."""
+    rests: float = 3.0
+    """Where the arms come to rest next, from the same latents of the first frame."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class TrainingRecipe:
     steps: int = 1800
     extends: int = 0
     """``steps`` of the finished, shorter run in the same folder that this one goes on from; its learning
-    rate continues where a cosine over all ``steps`` stands then."""
+    rate continues where a cosine over all ``steps`` stands then. Loss weights may be changed."""
     batch_size: int = 32
     noise_draws: int = 4
     """Noise levels drawn for the action loss of each encoded image."""

@@ -33,6 +33,8 @@ class TrainingCheckpoint:
     """As plain values; a run can only be resumed with the recipe that started it."""
     groups: dict[str, dict[str, Tensor]]
     """Named groups of tensors: ``weights``, ``average``, ``optimizer``."""
+    earlier: tuple[dict[str, Any], ...] = ()
+    """Recipes of the runs that this one extends, the first one first."""
 
 
 def save_checkpoint(folder: Path, checkpoint: TrainingCheckpoint) -> Path:
@@ -48,6 +50,7 @@ def save_checkpoint(folder: Path, checkpoint: TrainingCheckpoint) -> Path:
         "step": str(checkpoint.step),
         "trained_s": repr(checkpoint.trained_s),
         "recipe": json.dumps(checkpoint.recipe),
+        "earlier": json.dumps(checkpoint.earlier),
     }
     save_file(tensors, unfinished, metadata=metadata)
     os.replace(unfinished, path)
@@ -69,7 +72,11 @@ def load_checkpoint(folder: Path) -> TrainingCheckpoint:
                 group, name = key.split("/", 1)
                 groups.setdefault(group, {})[name] = file.get_tensor(key)
         return TrainingCheckpoint(
-            int(metadata["step"]), float(metadata["trained_s"]), json.loads(metadata["recipe"]), groups
+            int(metadata["step"]),
+            float(metadata["trained_s"]),
+            json.loads(metadata["recipe"]),
+            groups,
+            tuple(json.loads(metadata["earlier"])),
         )
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: no checkpoint can be read from it ({error})") from error

@@ -74,6 +74,18 @@ def test_places_are_the_centres_of_what_is_visible(two_episodes):
     np.testing.assert_allclose(batch.future_places[0, 0, pot].numpy(), expected, atol=1e-5)
 
 
+def test_a_rest_is_where_the_arms_stand_still_next_whatever_the_grippers_do(two_episodes):
+    targets = np.zeros((24, 14), np.float32)
+    targets[:, 0] = np.interp(np.arange(24), [0, 8, 14, 20], [0.0, 0.8, 0.8, 1.4])
+    targets[8:14, 6] = np.linspace(0.06, 0.0, 6)
+    episode = dataclasses.replace(two_episodes[0], targets=targets)
+    dataset = ChunkDataset([episode], SHAPE)
+    statistics = dataset.fit_statistics()
+    rests = statistics.actions.denormalise(dataset.batch(np.arange(12), statistics).rests.numpy())[:, 0]
+    # pictures at steps 0, 2, ..: the rest at 0.8 counts until four steps before its end at step 13
+    np.testing.assert_allclose(rests, [0.8] * 5 + [1.4] * 7, atol=1e-5)
+
+
 def test_rows_depend_on_seed_and_step_alone_and_share_the_batch_fairly(two_episodes):
     dataset = ChunkDataset(two_episodes, SHAPE)
     rows = draw_rows(dataset, 10, seed=1, step=7)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.chunk_dataset import ChunkDataset, ChunkShape
 from svam_train.evaluation_report import EvaluationReport
 from svam_train.joint_training import JointTraining
-from svam_train.publishing import Publication, publish
-from svam_train.recipe import TrainingRecipe
+from svam_train.publishing import Publication, commands, publish
+from svam_train.recipe import LossWeights, TrainingRecipe
 from svam_train.tiny_recipe import RECORDING, recipe_of_run
 from svam_train.training_checkpoint import FILE_NAME, CheckpointError
 
@@ -48,7 +49,7 @@ def test_steps_on_one_batch_lower_its_losses(datasets, tmp_path):
     for _ in range(4):
         training.step = 0  # the same batch, the same noise
         after = training.train_step()
-    for name in ("action", "semantic", "geometric", "reconstruction", "video", "places"):
+    for name in ("action", "semantic", "geometric", "reconstruction", "video", "places", "rests"):
         assert after[name] < 0.99 * before[name], name
 
 
@@ -82,17 +83,27 @@ def test_a_run_is_only_resumed_with_its_own_recipe(datasets, trained):
     assert recipe_of_run(trained.folder) == RECIPE
 
 
-def test_a_finished_run_can_be_extended_and_an_unfinished_one_cannot(datasets, trained, tmp_path):
-    longer = dataclasses.replace(RECIPE, steps=6, extends=RECIPE.steps)
+def test_a_finished_run_can_be_extended_and_remembers_how(datasets, trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
+    weights = LossWeights(rests=0.5)
+    longer = dataclasses.replace(RECIPE, steps=5, extends=RECIPE.steps, loss_weights=weights)
     extended = JointTraining(longer, *datasets, tmp_path)
-    extended.folder = trained.folder
     extended.resume()
     assert extended.step == RECIPE.steps
-    extended.train_step()
+    list(extended.run(evaluate_every=100, held_out_rows=4))
+    again = JointTraining(longer, *datasets, tmp_path)
+    again.resume()
+    said = commands(again)
+    assert "tiny --recipe.steps 4 --recipe.batch-size 4" in said
+    assert "tiny --recipe.steps 5 --recipe.extends 4" in said
+    assert "--recipe.loss-weights.rests 0.5" in said
+
+
+def test_an_unfinished_run_cannot_be_extended(datasets, tmp_path):
     JointTraining(RECIPE, *datasets, tmp_path).save()
-    unfinished = JointTraining(longer, *datasets, tmp_path)
+    longer = dataclasses.replace(RECIPE, steps=6, extends=RECIPE.steps)
     with pytest.raises(CheckpointError, match="steps, extends"):
-        unfinished.resume()
+        JointTraining(longer, *datasets, tmp_path).resume()
 
 
 def test_a_damaged_or_missing_checkpoint_is_refused(datasets, tmp_path):
