@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +134,7 @@ def generate_demonstrations(
     folder.mkdir(parents=True, exist_ok=True)
     _check_recipe(folder, recipe)
     context = get_context("spawn")  # an OpenGL context does not survive a fork
-    with ProcessPoolExecutor(workers, context, _open_cameras) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         for task, count in counts.items():
             have = len(list(folder.glob(f"{task}_*.npz")))
             failed = _failed_seeds(folder, task)
@@ -191,7 +193,16 @@ _cameras: list[FrontCamera] = []
 """Of this worker process: colour, and depth and classes."""
 
 
-def _open_cameras() -> None:
+def _start_worker() -> None:
+    """Open this worker's cameras, and end when the process that started it is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _cameras.extend([FrontCamera(), FrontCamera(_TRUTH_WIDTH, _TRUTH_HEIGHT)])
 
 

@@ -1,8 +1,12 @@
 """Recording: pictures, joints and targets belong together, and a second call has nothing to do."""
 
 import dataclasses
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from svam_ros.simulation.cobot_simulation import CobotSimulation
@@ -74,3 +78,20 @@ def test_a_step_streams_four_set_points_and_stays_inside_the_limits():
         "right": 4,
     }
     assert np.all(simulation.arm_state().positions <= limits.upper + 0.05)
+
+
+def test_workers_end_when_the_recording_is_killed(tmp_path):
+    arguments = ["demonstrations", "--folder", str(tmp_path), "--lift-pot", "90", "--workers", "1"]
+    command = [sys.executable, "-m", "svam_train.cli", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as recording:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        workers = psutil.Process(recording.pid).children(recursive=True)
+        recording.kill()
+    assert workers
+    assert list(tmp_path.glob("*.npz"))
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    for worker in alive:
+        worker.kill()
+    assert alive == []
