@@ -53,6 +53,12 @@ ROS_WHEELS = [
     "ros-trajectory-msgs",
 ]
 SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
+TRAINING = [
+    "accelerate>=1.10" + MODERN,
+    "av>=15.0" + MODERN,
+    "pyarrow>=21.0" + MODERN,
+    "tqdm>=4.66",
+]
 DEVELOPMENT = [
     "hypothesis>=6.100",
     "import-linter>=2.5",
@@ -110,7 +116,7 @@ setup(
     extras_require={
         "ros": ROS_WHEELS,
         "sim": SIMULATION,
-        "train": ["tqdm>=4.66"],
+        "train": TRAINING,
         "viz": ["rerun-sdk>=0.30" + MODERN],
         "dev": DEVELOPMENT,
     },

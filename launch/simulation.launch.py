@@ -1,6 +1,8 @@
 """The simulated Cobot in place of the real one, and the same guard_node and policy_node on top of it.
 
 ros2 launch svam_ros simulation.launch.py task:=lift_pot seed:=3
+
+Nothing moves before: ros2 service call /guard_node/engage std_srvs/srv/Trigger
 """
 
 from typing import Any

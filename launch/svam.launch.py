@@ -1,6 +1,9 @@
 """The real robot: guard_node and policy_node. The drivers and the camera are started by their own files.
 
-ros2 launch svam_ros svam.launch.py model:=tiny profile:=cobot_magic instruction:="lift the pot"
+ros2 launch svam_ros svam.launch.py model:=/path/to/your/model profile:=cobot_magic \
+    instruction:="lift the pot with both hands"
+
+Nothing moves before: ros2 service call /guard_node/engage std_srvs/srv/Trigger
 """
 
 from typing import Any

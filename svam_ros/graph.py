@@ -1,7 +1,8 @@
 """Names of our own nodes, topics and services: said here, once.
 
-Topics are relative, so that a namespace moves all of them. The robot's topics are not here: they
-come from its profile in ``calibration/profiles``.
+Topics are relative, so that a namespace moves them; ``/diagnostics`` alone is absolute, since ROS tools
+look for it there. The robot's topics are not here: they come from its profile in
+``calibration/profiles``.
 """
 
 POLICY_NODE = "policy_node"

@@ -59,6 +59,10 @@ class InstructionTokenizer:
         """The text of ``tokenizer.json``."""
         return str(self._tokenizer.to_str(pretty=True))
 
+    def known_words(self) -> list[str]:
+        """The entries of the vocabulary that are no marks, sorted."""
+        return sorted(word for word in self._tokenizer.get_vocab() if not word.startswith("["))
+
     def encode(self, text: str) -> TokenizedInstruction:
         """Ids and mask of one instruction.
 
@@ -82,9 +86,9 @@ class InstructionTokenizer:
         unknown_id = self._tokenizer.token_to_id(UNKNOWN_WORD)
         unknown = [text[a:b] for i, (a, b) in zip(ids, offsets, strict=True) if i == unknown_id]
         if unknown_id is not None and unknown:
-            known = sorted(w for w in self._tokenizer.get_vocab() if not w.startswith("["))
             raise InstructionError(
-                f"this model does not know {', '.join(map(repr, unknown))}; it knows: {' '.join(known)}"
+                f"this model does not know {', '.join(map(repr, unknown))}; "
+                f"it knows: {' '.join(self.known_words())}"
             )
 
 

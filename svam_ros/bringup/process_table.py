@@ -44,6 +44,8 @@ class RobotOptions:
 class SimulationOptions(RobotOptions):
     """Arguments of ``simulation.launch.py``: the same with the simulated Cobot."""
 
+    instruction: str = ""
+    """What to do, in words. Empty: wait for one on the instruction topic; in simulation, the task's own."""
     task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
     """What there is to do: which objects stand on the table."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
@@ -91,6 +93,8 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
 def simulation_processes(options: SimulationOptions) -> tuple[ProcessSpec, ...]:
     """The simulated Cobot, and the robot's processes on top of it.
 
+    Without an instruction the policy is given the sentence of the task.
+
     Raises:
         ParameterError: an option is not allowed.
     """
@@ -98,6 +102,11 @@ def simulation_processes(options: SimulationOptions) -> tuple[ProcessSpec, ...]:
         SimulationParameters,
         {"profile": options.profile, "task": options.task, "seed": options.seed},
     )
+    if not options.instruction:
+        # Imported only now: the real robot starts without MuJoCo.
+        from svam_ros.simulation.tasks import find_task
+
+        options = dataclasses.replace(options, instruction=find_task(options.task).instruction)
     return (_spec(graph.SIMULATION_NODE, simulation, options), *robot_processes(options))
 
 

@@ -27,9 +27,10 @@ class ScriptedMotion:
     """
 
     motion: MotionKind = "hold"
-    """``hold`` the measured joints, go to ``home`` at once, or swing around home as a ``sine``."""
+    """``hold`` the first observed pose, go to ``home`` at once, or swing around the first observed pose
+    as a ``sine``."""
     joints: tuple[int, ...] = (0, 7)
-    """Joints that swing, as indices into the 14-vector."""
+    """Joints that swing, as indices into the 14-vector; all others stay at the first observed pose."""
     amplitude: float = 0.1
     """Of the swing, rad (m for grippers)."""
     period_s: float = 4.0
@@ -91,7 +92,11 @@ def _parse_value(key: str, text: str, kind: object) -> object:
 
 
 class ScriptedEngine:
-    """Predicts the motion of a :class:`ScriptedMotion`; the same observation gives the same targets."""
+    """Predicts the motion of a :class:`ScriptedMotion`.
+
+    The joints of the first observation are kept as the pose to hold or to swing around. Following the
+    newest ones instead would creep: arms sag below their targets, and every chunk would start lower.
+    """
 
     name = "scripted"
 
@@ -103,6 +108,7 @@ class ScriptedEngine:
         self.exec_horizon = motion.exec_horizon
         self.step_s = self._cobot.control_period_s
         self._predictions = 0
+        self._base: FloatArray | None = None
 
     def warm_up(self) -> None:
         """Nothing to warm up."""
@@ -132,9 +138,10 @@ class ScriptedEngine:
 
     def _targets(self, observation: Observation) -> FloatArray:
         """``(pred_horizon, 14)``; step ``i`` is due ``(i + 1) * step_s`` after the stamp."""
-        if self._motion.motion == "hold":
-            return np.tile(observation.arms.positions, (self.pred_horizon, 1))
-        targets = np.tile(self._cobot.home, (self.pred_horizon, 1))
+        if self._base is None:
+            self._base = observation.arms.positions.copy()
+        base = self._cobot.home if self._motion.motion == "home" else self._base
+        targets = np.tile(base, (self.pred_horizon, 1))
         if self._motion.motion == "sine":
             due_s = observation.stamp_ns / 1e9 + self.step_s * np.arange(1, self.pred_horizon + 1)
             swing = self._motion.amplitude * np.sin(2 * np.pi * due_s / self._motion.period_s)

@@ -38,7 +38,9 @@ class RunReport:
     """Everything in ``report.json``; the field names are its keys."""
 
     effective_hz: float
-    """Fresh commands a second: control steps that came from a chunk, not from a hold."""
+    """Fresh commands a second: control steps that came from a chunk, not from a hold.
+
+    A control step counts once, so this cannot exceed 25."""
     stall_ratio: float
     """Control steps without a fresh command over all control steps."""
     chunks: int

@@ -1,16 +1,21 @@
 """What a reader is told is there: links, make targets, topics, parameters. And nothing left unfinished."""
 
+import dataclasses
 import re
 import runpy
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from svam_ros import graph
+from svam_ros.artifacts.model_directory import open_model
 from svam_ros.cli.main import COMMANDS
 from svam_ros.cobot import profile_names
 from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, describe
+from svam_ros.profiling.run_report import RunReport
+from svam_train.cli import Command
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +57,31 @@ def test_every_svam_command_that_is_named_exists(page):
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"^svam ([a-z]+)|`svam ([a-z]+)", text, re.MULTILINE))
     assert {first or second for first, second in named} <= {command.name for command in COMMANDS}
+
+
+def test_every_instruction_that_is_quoted_is_one_that_the_shipped_model_knows():
+    tokenizer = open_model("tiny").tokenizer
+    quoted = [
+        text
+        for page in [*PAGES, *(ROOT / "launch").glob("*.py")]
+        for text in re.findall(r'instruction(?::=|[= ])"([^"\n]+)"', page.read_text(encoding="utf-8"))
+    ]
+    assert len(quoted) >= 3
+    for text in quoted:
+        tokenizer.encode(text)  # raises when a word is unknown
+
+
+def test_every_svam_train_command_is_in_the_reference():
+    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    commands = {get_args(command)[1].name for command in get_args(Command)}
+    assert set(re.findall(r"^\| `svam-train ([a-z]+)`", reference, re.MULTILINE)) == commands
+
+
+def test_the_reference_explains_every_field_of_the_report():
+    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    section = reference.partition("## report.json")[2].partition("\n## ")[0]
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", section, re.MULTILINE))))
+    assert explained == {field.name for field in dataclasses.fields(RunReport)}
 
 
 def test_ci_runs_the_readme_s_test_command():

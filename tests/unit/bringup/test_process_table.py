@@ -13,6 +13,7 @@ from svam_ros.bringup.process_table import (
     simulation_processes,
 )
 from svam_ros.parameters import ParameterError
+from svam_ros.simulation.tasks import TASKS
 
 
 def test_the_robot_has_a_guard_and_a_managed_policy_and_the_simulation_one_process_more():
@@ -24,6 +25,21 @@ def test_the_robot_has_a_guard_and_a_managed_policy_and_the_simulation_one_proce
     assert robot[graph.POLICY_NODE].parameters["instruction"] == "lift"
     assert simulation[graph.SIMULATION_NODE].parameters["task"] == "place_to_pot"
     assert simulation[graph.SIMULATION_NODE].parameters["seed"] == 7
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_simulated_policy_is_told_its_task_unless_told_something_else(task):
+    def instruction(options: SimulationOptions) -> object:
+        table = {p.name: p for p in simulation_processes(options)}
+        return table[graph.POLICY_NODE].parameters["instruction"]
+
+    assert instruction(SimulationOptions(task=task)) == TASKS[task].instruction
+    assert instruction(SimulationOptions(task=task, instruction="wave")) == "wave"
+
+
+def test_the_real_robot_s_policy_waits_for_its_instruction():
+    robot = {p.name: p for p in robot_processes(RobotOptions())}
+    assert robot[graph.POLICY_NODE].parameters["instruction"] == ""
 
 
 def test_every_process_speaks_the_same_dialect_in_the_same_namespace_and_exists():

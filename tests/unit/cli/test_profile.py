@@ -20,6 +20,11 @@ def test_the_file_holds_stages_versions_and_machine(tmp_path, capsys):
     assert "total" in capsys.readouterr().out
 
 
+def test_the_defaults_time_the_model_that_ships(capsys):
+    assert main(["profile", "--repeats", "1"]) == 0
+    assert "tiny" in capsys.readouterr().out
+
+
 def test_the_total_is_the_whole_call():
     engine = create_engine("scripted", "fault=slow slow_ms=30")
     stages = time_stages(engine, synthetic_observation(ProfileOptions()), repeats=3)

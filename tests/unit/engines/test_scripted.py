@@ -21,14 +21,28 @@ def test_a_model_name_instead_of_a_description_holds_the_arms():
     assert np.array_equal(actions, np.tile(observation().arms.positions, (16, 1)))
 
 
-def test_a_sine_swings_the_chosen_joints_around_home_on_the_observations_clock():
+@pytest.mark.parametrize("motion", ["hold", "sine"])
+def test_arms_that_sag_are_not_followed(motion):
+    engine = create_engine("scripted", f"motion={motion} joints=1,8")
+    first = observation()
+    still = [i for i in range(14) if motion == "hold" or i not in (1, 8)]
+    swings = engine.infer(first).actions[:, 1]
+    for pass_number in range(1, 20):
+        sagging = dataclasses.replace(first.arms, positions=first.arms.positions - 0.01 * pass_number)
+        actions = engine.infer(dataclasses.replace(first, arms=sagging)).actions
+        assert np.array_equal(actions[:, still], np.tile(first.arms.positions[still], (16, 1)))
+        assert np.array_equal(actions[:, 1], swings)
+
+
+def test_a_sine_swings_the_chosen_joints_around_the_first_pose_on_the_observations_clock():
     engine = create_engine("scripted", "motion=sine joints=1,8 amplitude=0.2 period_s=2")
     seen = observation()
     actions = engine.infer(seen).actions
     due_s = seen.stamp_ns / 1e9 + 0.04 * np.arange(1, 17)
-    np.testing.assert_allclose(actions[:, 1] - HOME[1], 0.2 * np.sin(np.pi * due_s))
+    base = seen.arms.positions
+    np.testing.assert_allclose(actions[:, 1] - base[1], 0.2 * np.sin(np.pi * due_s))
     still = [i for i in range(14) if i not in (1, 8)]
-    assert np.array_equal(actions[:, still], np.tile(HOME[still], (16, 1)))
+    assert np.array_equal(actions[:, still], np.tile(base[still], (16, 1)))
 
 
 def test_chunks_made_at_different_moments_agree_on_the_same_moment():
