@@ -120,7 +120,7 @@ class PolicyParameters:
     """A frame older than this at the start of inference is not used."""
     max_joint_age_ms: Annotated[float, Range(5.0, 500.0)] = 60.0
     """Joint states may be older than their frame by at most this much."""
-    replan_steps: Annotated[int, Range(1, 64)] = 5
+    replan_steps: Annotated[int, Range(1, 64)] = 4
     """Observations that chunks are made from lie at least this many steps apart."""
     publish_lead_ms: Annotated[float, Range(0.0, 100.0)] = 10.0
     """Time a published chunk takes to reach the guard: steps due earlier are left out."""

@@ -7,6 +7,7 @@ blocked, and the gap stays visible in the messages' sequence numbers.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ QUEUE_BYTES = 64 * 1024 * 1024
 
 LARGE_MESSAGE_BYTES = 64 * 1024
 """Larger messages (pictures) leave the last eighth of the queue to small ones (joints, commands)."""
+
+WRITER_NICENESS = 10
 
 _POLL_S = 0.05
 """The thread wakes this often rather than at every message: a thousand wake-ups a second cost more
@@ -181,6 +184,8 @@ class EpisodeWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        # Compression must never delay motion: this thread alone steps back, by as much as it may.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICENESS)
         """The writing thread: everything that touches the file happens here until it ends."""
         try:
             ending = False

@@ -23,6 +23,8 @@ def _default_backend() -> str:
     return "egl"
 
 
+# A software renderer takes every core for each picture; pictures are made beside a network, 30 a second.
+os.environ.setdefault("LP_NUM_THREADS", "1")
 if not os.environ.get("MUJOCO_GL"):
     os.environ["MUJOCO_GL"] = _default_backend()
 
