@@ -1,6 +1,7 @@
 """What our ROS processes find in their environment, and a ROS domain of their own.
 
-The variables are those of ROS 2 and Fast DDS. What the user has set stays as it is.
+The variables are those of ROS 2 and Fast DDS. What the user has set stays as it is, except for the demo:
+its topics are those of the real drivers, and nothing that the user has set may carry them to a robot.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ a domain lie in Linux's range of ephemeral ports (ROS 2 documentation, "The ROS_
 _FAST_DDS_2_DISTRIBUTIONS = ("humble", "iron", "jazzy")
 _HIGHEST_DOMAIN_ID = 232
 _PARTICIPANTS_CHECKED = 10
+_REACHING_FARTHER = ("ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER")
+"""Nodes are also looked for where these say; empty means the same as not set."""
 
 
 class RosEnvironmentError(ValueError):
     """The environment asks for something that ROS 2 does not allow, or no domain is left."""
 
 
-def ros_environment(domain_id: int | None, user: Mapping[str, str] | None = None) -> dict[str, str]:
+def ros_environment(
+    domain_id: int | None, user: Mapping[str, str] | None = None, isolated: bool = False
+) -> dict[str, str]:
     """The variables to put on top of ``os.environ`` for a process that speaks ROS.
 
     Args:
         domain_id: the ROS domain; ``None`` leaves ``ROS_DOMAIN_ID`` to the user.
         user: what is already set, ``os.environ`` by default. Its values win, except for the domain.
+        isolated: our values win, and what would reach other machines is emptied.
     """
     user = os.environ if user is None else user
     ours = {
@@ -43,9 +49,12 @@ def ros_environment(domain_id: int | None, user: Mapping[str, str] | None = None
     if user.get("ROS_DISTRO") in _FAST_DDS_2_DISTRIBUTIONS:
         # Only there: Fast DDS 3 warns in every process about the old name.
         ours["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(SHARED_MEMORY_PROFILE)
-    variables = {name: user.get(name) or value for name, value in ours.items()}
+    if isolated:
+        variables = {**ours, **dict.fromkeys(_REACHING_FARTHER, "")}
+    else:
+        variables = {name: user.get(name) or value for name, value in ours.items()}
     if domain_id is not None:
-        variables["ROS_DOMAIN_ID"] = str(_checked_domain_id(str(domain_id), "domain_id"))
+        variables["ROS_DOMAIN_ID"] = str(checked_domain_id(str(domain_id), "domain_id"))
     return variables
 
 
@@ -64,7 +73,7 @@ def claim_domain_id(user: Mapping[str, str] | None = None) -> Iterator[int]:
     """
     chosen = (os.environ if user is None else user).get("ROS_DOMAIN_ID", "").strip()
     if chosen:
-        yield _checked_domain_id(chosen, "ROS_DOMAIN_ID")
+        yield checked_domain_id(chosen, "ROS_DOMAIN_ID")
         return
     for domain_id in DOMAIN_IDS:
         claim = _try_claim(domain_id)
@@ -76,7 +85,7 @@ def claim_domain_id(user: Mapping[str, str] | None = None) -> Iterator[int]:
                 return
     raise RosEnvironmentError(
         f"all ROS domains from {DOMAIN_IDS.start} to {DOMAIN_IDS.stop - 1} are in use on this machine: "
-        f"end other ROS processes, or choose one yourself with ROS_DOMAIN_ID"
+        f"end other ROS processes, or choose one yourself with --domain-id"
     )
 
 
@@ -109,7 +118,12 @@ def _try_claim(domain_id: int) -> socket.socket | None:
     return claim
 
 
-def _checked_domain_id(text: str, source: str) -> int:
+def checked_domain_id(text: str, source: str) -> int:
+    """The ROS domain that ``text`` names.
+
+    Raises:
+        RosEnvironmentError: it names none; ``source`` is where it stands.
+    """
     if not text.isascii() or not text.isdigit() or int(text) > _HIGHEST_DOMAIN_ID:
         raise RosEnvironmentError(
             f"{source} is '{text}', allowed is a whole number from 0 to {_HIGHEST_DOMAIN_ID}"

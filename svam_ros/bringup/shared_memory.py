@@ -21,13 +21,21 @@ def segments() -> set[Path]:
 
 
 def abandoned_segments() -> set[Path]:
-    """Segments that no process of this user has mapped or open."""
+    """Segments that no process of this user has mapped or open.
+
+    A port's mutex (``sem.fastdds_<port>_mutex``) is open only while it is locked: it is in use as long as
+    its port is.
+    """
     in_use = _paths_in_use()
-    return {path for path in segments() if str(path) not in in_use}
+    return {path for path in segments() if str(path) not in in_use and str(_locked_by(path)) not in in_use}
 
 
 def remove_abandoned_segments(keep: frozenset[Path] = frozenset()) -> int:
     """Delete abandoned segments, except those in ``keep``.
+
+    Args:
+        keep: what was there before our processes. A program in another container, with the same user and
+            the same ``/dev/shm``, is not in our ``/proc``: its segments look abandoned and are not.
 
     Returns:
         How many were deleted.
@@ -36,6 +44,11 @@ def remove_abandoned_segments(keep: frozenset[Path] = frozenset()) -> int:
     for path in doomed:
         path.unlink(missing_ok=True)
     return len(doomed)
+
+
+def _locked_by(path: Path) -> Path:
+    """The segment that a mutex belongs to; any other path itself."""
+    return path.with_name(path.name.removeprefix("sem.").removesuffix("_mutex"))
 
 
 def _owner(path: Path) -> int:

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from svam_ros.bringup.ros_environment import (
     SHARED_MEMORY_PROFILE,
     RosEnvironmentError,
+    checked_domain_id,
     claim_domain_id,
-    domain_is_free,
     ros_environment,
 )
 from svam_ros.bringup.shared_memory import SHARED_MEMORY, abandoned_segments
@@ -31,6 +31,9 @@ MEBIBYTE = 2**20
 
 NEEDED_SHARED_MEMORY = 160 * MEBIBYTE
 """Four processes (policy, guard, simulation, demo) with a segment of 34 MiB each, and a little more."""
+
+NEEDED_SEGMENT = 32 * MEBIBYTE
+"""Of one process, for its camera frames."""
 
 RENDERING_PACKAGES = "sudo apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 
@@ -113,10 +116,10 @@ def check_tensorrt() -> CheckResult:
 
 
 def check_ros() -> tuple[CheckResult, CheckResult]:
-    """ROS 2 with our messages, and whether camera frames go through shared memory."""
+    """ROS 2 with our messages, and whether camera frames go through shared memory, as in the demo."""
     try:
         with claim_domain_id({}) as domain_id:
-            environment = ros_environment(domain_id)
+            environment = ros_environment(domain_id, isolated=True)
             probe = run_probe("svam_ros.nodes.ros_probe", environment)
     except (ProbeError, RosEnvironmentError) as error:
         advice = (
@@ -125,21 +128,34 @@ def check_ros() -> tuple[CheckResult, CheckResult]:
         failed = CheckResult("ros", "fail", str(error), advice)
         return failed, CheckResult("fast dds", "note", "not known without ROS 2")
     ros = CheckResult("ros", "ok", f"{_ros_origin(probe['location'])}, {probe['middleware']}")
-    return ros, judge_fast_dds(probe, environment["FASTDDS_DEFAULT_PROFILES_FILE"])
+    return ros, judge_fast_dds(probe["segment_bytes"])
 
 
-def judge_fast_dds(probe: Mapping[str, Any], profile: str) -> CheckResult:
-    """Whether a process of ours got a shared-memory segment that holds camera frames."""
-    name = "fast dds"
-    if probe["middleware"] != "rmw_fastrtps_cpp":
-        text = f"not used; {probe['middleware']} was not tried with camera frames"
+def judge_fast_dds(segment_bytes: int, user: Mapping[str, str] | None = None) -> CheckResult:
+    """Whether a process of ours got a shared-memory segment that holds camera frames.
+
+    Args:
+        segment_bytes: what it got, with our profile.
+        user: what the user has set; the launch files obey it, the demo does not.
+    """
+    user = os.environ if user is None else user
+    name, ours = "fast dds", str(SHARED_MEMORY_PROFILE)
+    text = f"shared memory of {segment_bytes / MEBIBYTE:.1f} MiB a process"
+    if segment_bytes < NEEDED_SEGMENT:
+        return CheckResult(
+            name, "fail", f"{text}: camera frames will be lost", f"see what Fast DDS says to {ours}"
+        )
+    middleware = user.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp"
+    if middleware != "rmw_fastrtps_cpp":
+        text = f"{text} in the demo; the launch files use {middleware}, not tried with camera frames"
         return CheckResult(name, "note", text, "unset RMW_IMPLEMENTATION to use Fast DDS")
-    mebibytes = probe["segment_bytes"] / MEBIBYTE
-    if mebibytes >= 32:
-        advice = f"give it to the camera driver too: export FASTDDS_DEFAULT_PROFILES_FILE={profile}"
-        return CheckResult(name, "ok", f"shared memory of {mebibytes:.0f} MiB a process", advice)
-    text = f"shared memory of {mebibytes:.1f} MiB a process: camera frames will be lost"
-    return CheckResult(name, "fail", text, f"use the profile {SHARED_MEMORY_PROFILE}, yours is {profile}")
+    profile = user.get("FASTDDS_DEFAULT_PROFILES_FILE") or ours
+    if profile != ours:
+        text = f"{text} in the demo; the launch files use your profile {profile}"
+        advice = f"give it segments of {NEEDED_SEGMENT // MEBIBYTE} MiB, as in {ours}"
+        return CheckResult(name, "note", text, advice)
+    advice = f"give it to the camera driver too: export FASTDDS_DEFAULT_PROFILES_FILE={ours}"
+    return CheckResult(name, "ok", text, advice)
 
 
 def check_rendering() -> CheckResult:
@@ -175,31 +191,34 @@ def check_shared_memory(free_bytes: int | None = None) -> CheckResult:
 
 
 def check_discovery(user: Mapping[str, str] | None = None) -> CheckResult:
-    """How far ROS 2 looks for other nodes."""
+    """How far the launch files' nodes look for others; the demo always stays on this machine."""
     user = os.environ if user is None else user
     chosen = user.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
     if chosen == "OFF":
-        advice = "unset ROS_AUTOMATIC_DISCOVERY_RANGE"
-        return CheckResult("discovery", "fail", "is off: our processes cannot find each other", advice)
+        advice = "unset ROS_AUTOMATIC_DISCOVERY_RANGE; the demo ignores it"
+        return CheckResult("discovery", "note", "is off: launched nodes cannot find each other", advice)
     if chosen in ("", "LOCALHOST"):
         return CheckResult("discovery", "ok", "this machine only")
-    advice = "unset ROS_AUTOMATIC_DISCOVERY_RANGE to stay on this machine"
+    advice = "unset ROS_AUTOMATIC_DISCOVERY_RANGE to stay on this machine; the demo ignores it"
     return CheckResult("discovery", "note", f"{chosen}: nodes on other machines are found too", advice)
 
 
 def check_domain(user: Mapping[str, str] | None = None) -> CheckResult:
-    """Whether there is a ROS domain to run in."""
-    user = os.environ if user is None else user
+    """Whether there is a ROS domain for the demo, and whether ``ROS_DOMAIN_ID``, which it ignores, is one."""
+    chosen = (os.environ if user is None else user).get("ROS_DOMAIN_ID", "").strip()
     try:
-        with claim_domain_id(user) as domain_id:
-            if not user.get("ROS_DOMAIN_ID"):
-                return CheckResult("domain", "ok", f"{domain_id} is free")
-            if domain_is_free(domain_id):
-                return CheckResult("domain", "ok", f"{domain_id} from ROS_DOMAIN_ID, nobody else there")
-            text = f"{domain_id} from ROS_DOMAIN_ID, and other nodes of this machine use it"
-            return CheckResult("domain", "note", text, "unset ROS_DOMAIN_ID to get one of your own")
+        with claim_domain_id({}) as domain_id:
+            text = f"{domain_id} is free for the demo"
     except RosEnvironmentError as error:
-        return CheckResult("domain", "fail", str(error), "unset ROS_DOMAIN_ID")
+        return CheckResult("domain", "fail", str(error), "svam demo --domain-id takes the one you name")
+    if not chosen:
+        return CheckResult("domain", "ok", text)
+    try:
+        checked_domain_id(chosen, "ROS_DOMAIN_ID")
+    except RosEnvironmentError as error:
+        advice = "correct it before you use the launch files; the demo ignores it"
+        return CheckResult("domain", "note", f"{text}; {error}", advice)
+    return CheckResult("domain", "ok", f"{text}, which ignores your ROS_DOMAIN_ID {chosen}")
 
 
 def _ros_origin(location: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
 import signal
 import webbrowser
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from svam_ros.bringup.ros_environment import claim_domain_id
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.demo_session import DemoFailed, DemoSession
 from svam_ros.cli.display import has_display
+from svam_ros.cli.report_folder import claim_report_folder
 from svam_ros.profiling.run_report import RunReport, write_report_json
 from svam_ros.profiling.stage_table import live_line, run_table
 
@@ -24,21 +24,24 @@ REPORT_NAME = "report.json"
 EXIT_INTERRUPTED = 130
 
 
-class ReportFolderError(ValueError):
-    """The report cannot go where it was asked to."""
-
-
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; returns the exit code: 0 when it ran, whatever the success rate, 130 after Ctrl-C.
 
     Raises:
-        ReportFolderError: the folder holds something that is not a report.
+        ReportFolderError: the folder holds something that is not a report, or another demo writes there.
         DemoFailed: a process ended or refused; the arms were stopped.
     """
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    _interrupt_on_signals()
     _check_model(options)
-    _empty_report_folder(options.report)
+    movable = options.report == DemoOptions().report
+    with claim_report_folder(options.report, movable) as folder:
+        if folder != options.report:
+            console.print(f"another demo is writing to {options.report}: this report goes to {folder}")
+        return _run(dataclasses.replace(options, report=folder), console)
+
+
+def _run(options: DemoOptions, console: Console) -> int:
     wanted = {} if options.domain_id < 0 else {"ROS_DOMAIN_ID": str(options.domain_id)}
     with claim_domain_id(wanted) as domain_id:
         console.print(
@@ -113,15 +116,11 @@ def _check_model(options: DemoOptions) -> None:
     open_model(resolve_model(options.model))
 
 
-def _empty_report_folder(folder: Path) -> None:
-    if folder.exists():
-        ours = (folder / REPORT_NAME).exists() or (folder / "logs").is_dir() or not any(folder.iterdir())
-        if not folder.is_dir() or not ours:
-            raise ReportFolderError(
-                f"{folder} exists and holds something else than a report: name another folder with --report"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+def _interrupt_on_signals() -> None:
+    """End as with Ctrl-C when asked to end, and when the terminal is closed."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the user wants it to go on
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

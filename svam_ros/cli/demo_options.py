@@ -34,8 +34,10 @@ class DemoOptions:
     """The way to run the network."""
     domain_id: Annotated[int, Range(-1, 232)] = -1
     """ROS domain; -1 takes one that nobody uses. ROS_DOMAIN_ID is ignored on purpose: the demo's topics are
-    those of the real drivers, and must not reach a robot that is on the user's own domain."""
+    those of the real drivers, and must not reach a robot that is on the user's own domain. A domain that is
+    named here is taken even if others are on it: whoever names it answers for no real driver being there."""
     headless: bool = False
     """Do not open the report in a browser at the end."""
     report: Path = Path("reports/demo")
-    """Folder for report.json, report.html, the episodes and the logs; it is made anew."""
+    """Folder for report.json, report.html, the episodes and the logs; those of an earlier run are replaced.
+    While another demo writes to the default folder, the next takes reports/demo-2, -3, ..."""

@@ -13,7 +13,7 @@ from types import TracebackType
 from svam_ros import graph
 from svam_ros.bringup.process_table import SimulationOptions, simulation_processes
 from svam_ros.bringup.ros_environment import ros_environment
-from svam_ros.bringup.shared_memory import remove_abandoned_segments
+from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.run_figures import MotionCounters, RunFigures
@@ -30,7 +30,7 @@ FIRST_CHUNK_S = 10.0
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Show = Callable[[LiveStatus], None]
 
@@ -59,7 +59,9 @@ class DemoSession:
     def __init__(self, options: DemoOptions, domain_id: int, show: Show) -> None:
         self._options = options
         self._show = show
-        environment = ros_environment(domain_id)
+        # Those of other programs, which may live where their use cannot be seen from here: in a container.
+        self._segments_of_others = frozenset(segments())
+        environment = ros_environment(domain_id, isolated=True)
         os.environ.update(environment)
         self._supervisor = Supervisor({**os.environ}, options.report / "logs")
         self._processes = simulation_processes(
@@ -74,6 +76,7 @@ class DemoSession:
         self._started = time.monotonic()
         self._phase = "starting"
         self._effective_hz: float | None = None
+        self._engage_asked = False
         self.exit_codes: dict[str, int] = {}
 
     def __enter__(self) -> DemoSession:
@@ -98,17 +101,17 @@ class DemoSession:
         self.exit_codes = self._supervisor.stop(order)
         self._recorder.abandon()
         self._operator.close()
-        remove_abandoned_segments()
+        remove_abandoned_segments(keep=self._segments_of_others)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
     def how_it_stopped(self) -> str:
         """One sentence about the arms, once the processes have ended."""
+        if not self._engage_asked:
+            return "The arms were never commanded."
         if self.exit_codes.get(graph.GUARD_NODE) == 0:
             return "The guard brought the arms to rest before it ended."
-        if graph.GUARD_NODE in self.exit_codes:
-            return "The guard was gone: the arms' drivers hold the last set-point."
-        return "The arms were never commanded."
+        return "The guard was gone: the arms' drivers hold the last set-point."
 
     # -- steps of a run -------------------------------------------------------------------------
 
@@ -149,8 +152,7 @@ class DemoSession:
         self._engage()
         self.figures.record(True)
         try:
-            success = self._watch_episode(before)
-            steps = self._steps()
+            success, steps = self._watch_episode(before)
         finally:
             self.figures.record(False)
         self._stop_arms()
@@ -191,6 +193,7 @@ class DemoSession:
         from svam_ros.nodes.robot_operator import OperatorError
 
         self._phase = "engaging"
+        self._engage_asked = True
         deadline = time.monotonic() + ENGAGE_TIMEOUT_S
         while True:
             try:
@@ -202,7 +205,14 @@ class DemoSession:
             self._watch()
             time.sleep(0.2)
 
-    def _watch_episode(self, before: MotionCounters) -> bool:
+    def _watch_episode(self, before: MotionCounters) -> tuple[bool, int]:
+        """Watch until success or the time is over.
+
+        Returns:
+            Whether it succeeded, and the control steps, fresh or stalled, from the first fresh one after
+            the engage until then. The guard counts them; it tells ten times a second, so the number may
+            be a few steps early.
+        """
         self._phase = "moving"
         began = time.monotonic()
         chunks_before = self.figures.chunks()
@@ -218,9 +228,11 @@ class DemoSession:
                 self._effective_hz = counters.steps_executed / counters.active_s
             self._redraw()
             time.sleep(0.1)
-        if self._succeeded():
+        success = self._succeeded()
+        counters = MotionCounters.read(self._operator.motion).since(before)
+        if success:
             time.sleep(AFTER_SUCCESS_S)
-        return self._succeeded()
+        return success, counters.steps_executed + counters.steps_stalled
 
     def _stop_arms(self) -> None:
         self._phase = "holding"
@@ -235,9 +247,6 @@ class DemoSession:
 
     def _succeeded(self) -> bool:
         return self._operator.episode.get("success") == "true"
-
-    def _steps(self) -> int:
-        return int(float(self._operator.episode.get("success_or_now_s", 0.0)) / self._cobot.control_period_s)
 
     def _watch(self) -> None:
         """Raise when a process has ended by itself."""

@@ -10,7 +10,7 @@ import pytest
 
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
-from svam_ros.bringup.shared_memory import remove_abandoned_segments
+from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
 
 
@@ -18,12 +18,13 @@ from svam_ros.bringup.supervisor import Supervisor
 def ros_domain(monkeypatch) -> Iterator[dict[str, str]]:
     """The environment of a free ROS domain, also set in this process."""
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    of_others = frozenset(segments())
     with claim_domain_id() as domain_id:
         variables = ros_environment(domain_id)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield {**os.environ, **variables}
-        remove_abandoned_segments()
+        remove_abandoned_segments(keep=of_others)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from rosbags.highlevel import AnyReader
 from support.fake_cobot import wait_for
 
 from svam_ros import graph
+from svam_ros.artifacts.model_directory import resolve_model
 from svam_ros.bringup.shared_memory import abandoned_segments
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.profiling.stage_timer import STAGES
@@ -25,21 +27,22 @@ PROFILE = load_robot_profile("cobot_magic")
 SINE = ("--engine", "scripted", "--model", "motion=sine amplitude=0.2")
 
 
-def demo(report: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "svam_ros.cli",
-        "demo",
-        "--headless",
-        "--report",
-        str(report),
-        *arguments,
-    ]
+def demo(
+    report: Path | None, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "svam_ros.cli", "demo", "--headless", *arguments]
+    if report is not None:
+        command += ["--report", str(report)]
     if env is not None:
         command += ["--domain-id", env["ROS_DOMAIN_ID"]]
     return subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -72,13 +75,16 @@ class Referee:
         wait_for(lambda: self.operator.motion.get("state") in ("ramping", "following"), 60.0, "motion")
         time.sleep(0.7)
 
-    def assert_within_limits(self) -> None:
+    def assert_within_limits(self, episodes: int = 1) -> None:
+        """Also across pauses where there is one episode: a new scene puts the simulated arms elsewhere."""
         audit = self.log.audit()
         assert audit.set_points > 50
         assert (audit.non_finite, self.log.malformed) == (0, 0)
         assert audit.max_limit_excess <= 1e-9
         assert audit.max_velocity_ratio <= 1.02
         assert audit.max_acceleration_ratio <= 1.05
+        if episodes == 1:
+            assert audit.max_break_ratio is None or audit.max_break_ratio <= 1.0
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ def test_a_run_reports_records_and_leaves_nothing_behind(referee, ros_domain, tm
     process = demo(report_dir, *SINE, "--episodes", "2", "--seconds", "4", "--seed", "5", env=ros_domain)
     code, out, err = finish(process)
     assert code == 0, err
-    referee.assert_within_limits()
+    referee.assert_within_limits(episodes=2)
     assert not psutil.pid_exists(process.pid)
     assert abandoned_segments() <= before
 
@@ -111,6 +117,7 @@ def test_a_run_reports_records_and_leaves_nothing_behind(referee, ros_domain, tm
         ("lift_pot", 6, False),
     ]
     assert {"deadline_misses", "observation_age_ms", "model", "engine", "versions", "machine"} <= set(report)
+    assert all(60 <= episode["steps"] <= 110 for episode in report["episodes"])  # 4 s are 100 steps
     assert "effective rate" in out.lower()
 
     page = (report_dir / "report.html").read_text()
@@ -135,14 +142,17 @@ def assert_episode_is_readable(path: Path) -> None:
             reader.deserialize(data, connection.msgtype)
 
 
-def test_ctrl_c_in_motion_brings_the_arms_to_rest_and_leaves_nothing_running(referee, ros_domain, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl_c", "closed_terminal"])
+def test_an_interrupt_in_motion_brings_the_arms_to_rest_and_leaves_nothing_running(
+    referee, ros_domain, tmp_path, number
+):
     before = abandoned_segments()
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
     referee.wait_for_motion()
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) == 3
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    process.send_signal(number)
     code, out, err = finish(process, 20.0)
     assert code == 130, err
     assert "The guard brought the arms to rest" in out
@@ -193,16 +203,35 @@ def test_killing_the_demo_itself_takes_its_processes_along(referee, ros_domain, 
     assert_came_to_rest(referee)
 
 
-def test_two_demos_at_once_take_different_domains(tmp_path):
-    both = [demo(tmp_path / name, *SINE, "--episodes", "1", "--seconds", "2") for name in ("one", "two")]
+def test_an_interrupt_before_the_arms_were_commanded_says_so(tmp_path):
+    process = demo(tmp_path / "report", *SINE)
+    wait_for(lambda: psutil.Process(process.pid).children(), 30.0, "the first process")
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process, 30.0)
+    assert code == 130, err
+    assert "The arms were never commanded." in out
+
+
+def test_two_demos_at_once_take_different_domains_and_different_folders(tmp_path):
+    short = (*SINE, "--episodes", "1", "--seconds", "2")
+    both = [demo(None, *short, cwd=tmp_path) for _ in range(2)]
     results = [finish(process) for process in both]
     assert [code for code, _out, _err in results] == [0, 0], results
     domains = {out.split("ROS domain ")[1].split(",")[0] for _code, out, _err in results}
     assert len(domains) == 2
+    for folder in ("demo", "demo-2"):
+        assert (tmp_path / "reports" / folder / "episode_0000.mcap").exists()
+        assert len(json.loads((tmp_path / "reports" / folder / "report.json").read_text())["episodes"]) == 1
+    assert sum("this report goes to reports/demo-2" in out for _code, out, _err in results) == 1
 
 
-def test_the_users_own_domain_where_a_robot_may_be_is_never_entered(tmp_path, monkeypatch):
+def test_what_the_user_has_set_for_a_robot_is_not_followed(tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_the_robot")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    monkeypatch.setenv("ROS_DISCOVERY_SERVER", "192.0.2.1:11811")
+    monkeypatch.setenv("ROS_STATIC_PEERS", "192.0.2.1")
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/nowhere.xml")
     process = demo(tmp_path / "report", *SINE, "--episodes", "1", "--seconds", "1")
     code, out, err = finish(process)
     assert code == 0, err
@@ -226,9 +255,31 @@ def test_what_cannot_be_is_refused_in_a_sentence_before_anything_starts(tmp_path
     assert not (tmp_path / "report" / "logs").exists()
 
 
-def test_a_folder_that_is_no_report_is_never_emptied(tmp_path):
-    (tmp_path / "precious.txt").write_text("keep me")
+def test_a_broken_model_is_refused_in_a_sentence_before_anything_starts(tmp_path):
+    model = shutil.copytree(resolve_model("tiny"), tmp_path / "model")
+    weights = bytearray((model / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "weights.safetensors").write_bytes(weights)
+    code, _out, err = finish(demo(tmp_path / "report", "--model", str(model)))
+    assert code == 2
+    assert "weights.safetensors" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["precious.txt", "logs/precious.log", "episode_1.mcap", "report.json/precious", "logs/deep/a"]
+)
+def test_a_folder_that_holds_something_else_is_never_emptied(tmp_path, name):
+    (tmp_path / "logs").mkdir()
+    ours = tmp_path / "logs" / "guard_node.log"
+    ours.write_text("an earlier run")
+    precious = tmp_path / name
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("keep me")
     code, _out, err = finish(demo(tmp_path, *SINE))
     assert code == 2
     assert "holds something else than a report" in err
-    assert (tmp_path / "precious.txt").read_text() == "keep me"
+    assert precious.read_text() == "keep me"
+    assert ours.exists()
+    assert not (tmp_path / ".lock").exists()

@@ -42,6 +42,27 @@ def test_what_the_user_has_set_stays():
     assert variables["ROS_DOMAIN_ID"] == "31"
 
 
+def test_isolated_nothing_that_the_user_has_set_reaches_a_robot():
+    user = {
+        "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp",
+        "FASTDDS_DEFAULT_PROFILES_FILE": "/etc/dds.xml",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
+        "ROS_STATIC_PEERS": "192.0.2.1",
+        "ROS_DISCOVERY_SERVER": "192.0.2.1:11811",
+        "ROS_DISTRO": "jazzy",
+    }
+    assert {**user, **ros_environment(domain_id=31, user=user, isolated=True)} == {
+        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(SHARED_MEMORY_PROFILE),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(SHARED_MEMORY_PROFILE),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_STATIC_PEERS": "",
+        "ROS_DISCOVERY_SERVER": "",
+        "ROS_DISTRO": "jazzy",
+        "ROS_DOMAIN_ID": "31",
+    }
+
+
 def test_a_camera_frame_fits_into_the_profile_s_segment():
     namespace = {"dds": "http://www.eprosima.com"}
     root = ElementTree.parse(SHARED_MEMORY_PROFILE).getroot()
@@ -106,7 +127,7 @@ def test_a_wrong_domain_is_refused_with_what_is_allowed(text):
 
 def test_no_domain_left_is_said(monkeypatch):
     monkeypatch.setattr("svam_ros.bringup.ros_environment.DOMAIN_IDS", range(30, 30))
-    with pytest.raises(RosEnvironmentError, match="ROS_DOMAIN_ID"), claim_domain_id({}):
+    with pytest.raises(RosEnvironmentError, match="--domain-id"), claim_domain_id({}):
         pass
 
 

@@ -89,18 +89,21 @@ def test_a_child_that_fails_is_reported_with_its_last_words(start):
 def test_segments_that_a_process_maps_are_kept_and_abandoned_ones_removed():
     mine = SHARED_MEMORY / f"fastdds_test_{os.getpid()}_mine"
     orphan = SHARED_MEMORY / f"fastdds_test_{os.getpid()}_orphan"
-    for path in (mine, orphan):
+    mutex = SHARED_MEMORY / f"sem.{mine.name}_mutex"
+    for path in (mine, orphan, mutex):
         path.write_bytes(b"\0" * 4096)
     try:
         with mine.open("r+b") as stream, mmap.mmap(stream.fileno(), 4096):
             assert {mine, orphan} <= segments()
             assert orphan in abandoned_segments()
-            assert mine not in abandoned_segments()
+            assert not {mine, mutex} & abandoned_segments()
             assert remove_abandoned_segments(keep=frozenset(abandoned_segments() - {orphan})) == 1
             assert mine.exists()
             assert not orphan.exists()
+        assert mutex in abandoned_segments()
     finally:
         mine.unlink(missing_ok=True)
+        mutex.unlink(missing_ok=True)
         orphan.unlink(missing_ok=True)
 
 

@@ -1,11 +1,9 @@
 """Each check tells a machine that works from one that does not, and says what to do."""
 
-import socket
-
 import pytest
 
 from svam_ros.bringup import system_checks
-from svam_ros.bringup.ros_environment import claim_domain_id
+from svam_ros.bringup.ros_environment import SHARED_MEMORY_PROFILE
 from svam_ros.bringup.system_checks import (
     MEBIBYTE,
     ProbeError,
@@ -32,7 +30,7 @@ def test_python():
 
 
 @pytest.mark.parametrize(
-    ("range_name", "status"), [("", "ok"), ("LOCALHOST", "ok"), ("SUBNET", "note"), ("OFF", "fail")]
+    ("range_name", "status"), [("", "ok"), ("LOCALHOST", "ok"), ("SUBNET", "note"), ("OFF", "note")]
 )
 def test_discovery_range(range_name, status):
     assert check_discovery({"ROS_AUTOMATIC_DISCOVERY_RANGE": range_name}).status == status
@@ -53,26 +51,35 @@ def test_what_killed_nodes_left_is_noted(monkeypatch, tmp_path):
     assert check_shared_memory(free_bytes=1024 * MEBIBYTE).status == "ok"
 
 
-def test_a_domain_that_others_use_is_noted_and_a_wrong_one_refused():
-    with claim_domain_id({}) as free, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
-        participant.bind(("127.0.0.1", 7410 + 250 * free))
-        assert check_domain({"ROS_DOMAIN_ID": str(free)}).status == "note"
-    assert check_domain({"ROS_DOMAIN_ID": "1000"}).status == "fail"
+def test_the_user_s_domain_is_told_and_does_not_keep_the_demo_from_running():
     assert check_domain({}).status == "ok"
+    assert "which ignores your ROS_DOMAIN_ID 7" in check_domain({"ROS_DOMAIN_ID": "7"}).text
+    wrong = check_domain({"ROS_DOMAIN_ID": "1000"})
+    assert wrong.status == "note"
+    assert "ROS_DOMAIN_ID is '1000'" in wrong.text
+    assert "is free for the demo" in wrong.text
+
+
+def test_without_a_free_domain_the_demo_is_told_to_take_a_named_one(monkeypatch):
+    monkeypatch.setattr("svam_ros.bringup.ros_environment.DOMAIN_IDS", range(30, 30))
+    result = check_domain({"ROS_DOMAIN_ID": "7"})
+    assert result.status == "fail"
+    assert "--domain-id" in result.fix
 
 
 @pytest.mark.parametrize(
-    ("segment_bytes", "middleware", "status"),
+    ("segment_bytes", "user", "status"),
     [
-        (35_127_840, "rmw_fastrtps_cpp", "ok"),
-        (549_408, "rmw_fastrtps_cpp", "fail"),
-        (0, "rmw_fastrtps_cpp", "fail"),
-        (0, "rmw_cyclonedds_cpp", "note"),
+        (35_127_840, {}, "ok"),
+        (35_127_840, {"FASTDDS_DEFAULT_PROFILES_FILE": str(SHARED_MEMORY_PROFILE)}, "ok"),
+        (549_408, {}, "fail"),
+        (0, {}, "fail"),
+        (35_127_840, {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, "note"),
+        (35_127_840, {"FASTDDS_DEFAULT_PROFILES_FILE": "/etc/dds.xml"}, "note"),
     ],
 )
-def test_fast_dds_is_judged_by_the_segment_that_a_real_node_got(segment_bytes, middleware, status):
-    probe = {"segment_bytes": segment_bytes, "middleware": middleware}
-    assert judge_fast_dds(probe, "/etc/dds.xml").status == status
+def test_fast_dds_is_judged_by_the_segment_that_a_real_node_got(segment_bytes, user, status):
+    assert judge_fast_dds(segment_bytes, user).status == status
 
 
 @pytest.mark.parametrize(
