@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -40,8 +40,24 @@ TRANSITIONS = {
 }
 
 
+RESULTS = {
+    "configure": "inactive",
+    "activate": "active",
+    "deactivate": "inactive",
+    "cleanup": "unconfigured",
+}
+"""State that a transition leads to, by its label in lifecycle_msgs."""
+
+ANSWER_PATIENCE_S = 4.0
+"""After this time without an answer a request is repeated, or its effect looked at."""
+
+
 class OperatorError(RuntimeError):
     """A node did not do what it was asked to; the text says which and why."""
+
+
+class NotInTime(OperatorError):
+    """Something that was waited for did not happen in time."""
 
 
 class Operator:
@@ -98,8 +114,14 @@ class Operator:
     def transition(self, node_name: str, transition: str, timeout_s: float) -> None:
         """Lead a managed node through ``configure``, ``activate``, ``deactivate`` or ``cleanup``."""
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-        response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s)
-        if not response.success:
+        target = RESULTS[transition]
+
+        def done_anyway() -> bool:
+            state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), timeout_s)
+            return bool(state.current_state.label == target)
+
+        response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s, done_anyway)
+        if response is not None and not response.success:
             raise OperatorError(f"{node_name} could not {transition}")
 
     def trigger(self, node_name: str, service: str, timeout_s: float = 5.0) -> str:
@@ -138,7 +160,7 @@ class Operator:
         while not condition():
             self.check()
             if time.monotonic() > deadline:
-                raise OperatorError(f"{what} did not happen within {timeout_s:.0f} s")
+                raise NotInTime(f"{what} did not happen within {timeout_s:.0f} s")
             time.sleep(POLL_S)
 
     def check(self) -> None:
@@ -157,13 +179,37 @@ class Operator:
 
     # -- the rest -------------------------------------------------------------------------------
 
-    def _call(self, kind: Any, name: str, request: Any, timeout_s: float) -> Any:
+    def _call(
+        self,
+        kind: Any,
+        name: str,
+        request: Any,
+        timeout_s: float,
+        done_anyway: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Call a service and wait for its answer.
+
+        DDS may lose the first answer: the service can find the client's request before it has found
+        where to answer. What may be asked twice (the default) is asked again; for the rest
+        ``done_anyway`` tells whether it was done, and then there is no answer (``None``).
+        """
         client = self.node.create_client(kind, name)
+        deadline = time.monotonic() + timeout_s
         try:
             self.wait_until(f"service {name}", client.service_is_ready, timeout_s)
             future = client.call_async(request)
-            self.wait_until(f"the answer of {name}", future.done, timeout_s)
-            return future.result()
+            while True:
+                patience_s = min(ANSWER_PATIENCE_S, deadline - time.monotonic())
+                try:
+                    self.wait_until(f"the answer of {name}", future.done, patience_s)
+                    return future.result()
+                except NotInTime:
+                    if time.monotonic() > deadline:
+                        raise
+                if done_anyway is None:
+                    future = client.call_async(request)
+                elif done_anyway():
+                    return None
         finally:
             self.node.destroy_client(client)
 
