@@ -14,13 +14,14 @@ from typing import Annotated, Literal, Union
 
 import tyro
 
+from svam_ros.parameters import TaskName
 from svam_train.progress_bar import progress_bar
 from svam_train.recipe import TrainingRecipe
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
-Tasks = tuple[Literal["lift_pot", "place_to_pot"], ...]
+Tasks = tuple[TaskName, ...]
 
 EXAMPLES = """examples:
   svam-train demonstrations --lift-pot 60 --place-to-pot 150
@@ -173,7 +174,7 @@ def publish_run(options: Publish) -> None:
 
 def evaluate_policy(options: Evaluate) -> None:
     """Run ``svam-train evaluate``."""
-    from svam_ros.networks.config import PRESETS
+    from svam_ros.networks.presets import PRESETS
     from svam_train.closed_loop import Policy, ReplayPolicy, engine_policy, evaluate
     from svam_train.evaluation_report import reports_to_json, summarise
 

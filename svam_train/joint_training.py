@@ -20,8 +20,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from svam_ros.artifacts.tokenizer import InstructionTokenizer, build_word_tokenizer
-from svam_ros.networks.config import PRESETS
 from svam_ros.networks.normalization import Statistics
+from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.simulation.front_camera import SceneClass
 from svam_train.chunk_dataset import MOVABLE, ChunkDataset, draw_rows

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dacite
 
-from svam_ros.networks.config import PRESETS
+from svam_ros.networks.presets import PRESETS
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.chunk_dataset import ChunkShape, open_demonstrations
 from svam_train.demonstrations import RecordingRecipe

@@ -1,7 +1,7 @@
-"""Every width, depth and constant of an S-VAM network, and the presets that are known by name.
+"""Every width, depth and constant of an S-VAM network.
 
 The structure of the network is fixed (arXiv 2603.16195, section 3); a :class:`SvamConfig` says how
-large each part is. The same modules carry the small ``tiny`` preset and published widths.
+large each part is. The sizes that have a name are in :mod:`svam_ros.networks.presets`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class TextConfig:
     """Tokens fed per instruction, begin and end marks and padding included."""
     max_positions: int
     add_positions: bool
-    """Add fixed sine and cosine positions to the states that the backbone sees."""
+    """Add fixed sine and cosine positions to the states that the backbone sees. Must be as in the
+    fine-tuning of the video model: published real-robot models have them, published CALVIN models do not."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class BackboneConfig:
     time_id_width: int
     """Sine features for each of the three added time ids."""
     frames_per_second_id: float
+    """SVD is told a frame rate. Published fine-tuning on CALVIN says 7, the published policy 4."""
     motion_bucket_id: float
     noise_augmentation_id: float
 
@@ -111,8 +113,11 @@ class ReferenceConfig:
 
     image_size: int
     patch_size: int
+    resize: Literal["bilinear", "bicubic_antialias"]
+    """The published decouplers were trained on ``bicubic_antialias``, the published policy on ``bilinear``."""
     normalization: Literal["minus_one_to_one", "imagenet"]
-    """``minus_one_to_one`` passes the network's image on as it is, as the published policy does."""
+    """The published decouplers were trained on ``imagenet``, the published policy on ``minus_one_to_one``:
+    the network's image as it is. Published action weights have learnt to live with the latter."""
     semantic: SemanticReferenceConfig
     geometric: GeometricReferenceConfig
 
@@ -168,7 +173,8 @@ class ActionExpertConfig:
     """Whether measured joints enter as one more token of the encoder."""
     sigma_data: float
     sigma_min: float
-    """Last noise level above zero of the sampler at run time."""
+    """Last noise level above zero of the sampler at run time. The published training draws noise levels
+    down to 0.001 and validates there; the published evaluation stops at 1.0."""
     sigma_max: float
     sampler_steps: int
     attention_dropout: float
@@ -219,76 +225,3 @@ class SvamConfig:
     def action_noise_shape(self) -> tuple[int, int]:
         """``(pred_horizon, action_dim)`` of the noise that the sampler starts from."""
         return (self.action_expert.pred_horizon, self.action_expert.action_dim)
-
-
-TINY = SvamConfig(
-    image_encoder=ImageEncoderConfig(
-        image_size=128,
-        block_widths=(8, 16, 32, 32),
-        layers_per_block=1,
-        latent_channels=16,
-        norm_groups=8,
-        latent_scale=1.0,
-    ),
-    text=TextConfig(
-        vocabulary_size=64,
-        width=64,
-        mlp_width=128,
-        layers=2,
-        heads=2,
-        goal_width=64,
-        bos_id=0,
-        eos_id=1,
-        pad_id=2,
-        length=20,
-        max_positions=20,
-        add_positions=False,
-    ),
-    backbone=BackboneConfig(
-        block_widths=(32, 32, 32, 32),
-        heads=(1, 1, 1, 1),
-        attention_levels=(False, False, True, False),
-        layers_per_block=1,
-        frames=2,
-        time_id_width=32,
-        frames_per_second_id=4.0,
-        motion_bucket_id=127.0,
-        noise_augmentation_id=0.0,
-    ),
-    references=ReferenceConfig(
-        image_size=112,
-        patch_size=14,
-        normalization="minus_one_to_one",
-        semantic=SemanticReferenceConfig(width=64, layers=3, heads=2, registers=4),
-        geometric=GeometricReferenceConfig(
-            width=64, layers=4, heads=2, alternate_from=2, qk_norm_from=2, rotary_from=2
-        ),
-    ),
-    semantic_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
-    geometric_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
-    uni_perceiver=UniPerceiverConfig(
-        width=96, hidden_width=192, layers=2, heads=4, head_width=32, latents_per_frame=8
-    ),
-    action_expert=ActionExpertConfig(
-        action_dim=14,
-        pred_horizon=16,
-        width=96,
-        hidden_width=192,
-        encoder_layers=2,
-        decoder_layers=2,
-        heads=4,
-        proprioception=True,
-        sigma_data=0.5,
-        sigma_min=1.0,
-        sigma_max=80.0,
-        sampler_steps=10,
-        attention_dropout=0.0,
-        residual_dropout=0.0,
-        mlp_dropout=0.0,
-    ),
-    exec_horizon=8,
-)
-"""Small enough for 25 Hz on one core of a laptop; trained by us in simulation and shipped."""
-
-PRESETS: dict[str, SvamConfig] = {"tiny": TINY}
-"""Configurations by name."""

@@ -29,15 +29,20 @@ class ReferenceImage(nn.Module):
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
         self.size = config.image_size
+        self.bicubic = config.resize == "bicubic_antialias"
         self.normalization = config.normalization
         mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
         self.register_buffer("mean", mean[:, None, None], persistent=False)
         self.register_buffer("deviation", deviation[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(batch, 3, s, s)`` in [-1, 1] -> ``(batch, 3, size, size)``; plain bilinear, no antialias."""
+        """``(batch, 3, s, s)`` in [-1, 1] -> ``(batch, 3, size, size)``."""
         resized = functional.interpolate(
-            image, size=(self.size, self.size), mode="bilinear", align_corners=False
+            image,
+            size=(self.size, self.size),
+            mode="bicubic" if self.bicubic else "bilinear",
+            align_corners=False,
+            antialias=self.bicubic,
         )
         if self.normalization == "minus_one_to_one":
             return resized

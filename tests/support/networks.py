@@ -42,6 +42,7 @@ CONFIG = SvamConfig(
     references=ReferenceConfig(
         56,
         14,
+        "bilinear",
         "minus_one_to_one",
         SemanticReferenceConfig(width=64, layers=2, heads=2, registers=4),
         GeometricReferenceConfig(64, 4, 2, alternate_from=2, qk_norm_from=2, rotary_from=2),

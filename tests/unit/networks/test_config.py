@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from support.networks import CONFIG
 
-from svam_ros.networks.config import PRESETS, SvamConfig
+from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.config_checks import ConfigError
+from svam_ros.networks.presets import PRESETS
 
 
 def changed(part: str, **changes: object) -> SvamConfig:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.networks import CONFIG, random_inputs, random_network, with_expert
 
-from svam_ros.networks.config import TINY
+from svam_ros.networks.presets import TINY
 
 
 @pytest.fixture(scope="module")
