@@ -75,9 +75,10 @@ def joint_losses(
     else:
         features = network.backbone(latents, condition, latent_noise)
     foresight = network.decouple(features, network.references(images))
-    losses["semantic"] = heads.semantic_loss(foresight, batch.future_segments)
+    tokens = network.foresight_tokens(foresight)
+    losses["semantic"] = heads.semantic_loss(tokens, batch.future_segments)
     losses["geometric"] = heads.geometric_loss(
-        foresight, batch.future_depth, depth_units.mean, depth_units.deviation
+        tokens, batch.future_depth, depth_units.mean, depth_units.deviation
     )
     draws = (recipe.noise_draws, count)
     sigma = draw_noise_levels(recipe.noise_levels, torch.rand(draws, generator=generator))
@@ -87,7 +88,7 @@ def joint_losses(
     losses["rests"] = heads.rest_loss(context, batch.rests)
     kept = torch.rand(count, 1, generator=generator) >= recipe.joint_dropout
     losses["action"] = action_loss(
-        network.action_expert, context, condition.goal, batch.joints * kept, batch.actions, noise, sigma
+        network.action_expert, context, condition.goal_token, batch.joints * kept, batch.actions, noise, sigma
     ).mean()
     return losses
 

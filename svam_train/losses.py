@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from svam_ros.networks.action_expert import ActionExpert
 from svam_ros.networks.config import SvamConfig
-from svam_ros.networks.svam import Foresight
+from svam_ros.networks.svam import ForesightTokens
 from svam_train.recipe import NoiseLevels
 
 
@@ -25,7 +25,7 @@ def draw_noise_levels(levels: NoiseLevels, uniform: Tensor) -> Tensor:
 def action_loss(
     expert: ActionExpert,
     context: Tensor,
-    goal: Tensor,
+    goal_token: Tensor,
     joints: Tensor,
     actions: Tensor,
     noise: Tensor,
@@ -36,7 +36,7 @@ def action_loss(
     Args:
         expert: the action expert.
         context: ``(batch, n, width)`` of the Uni-Perceiver.
-        goal: ``(batch, 1, goal_width)``.
+        goal_token: ``(batch, 1, width)`` of the condition.
         joints: ``(batch, 14)`` normalised.
         actions: ``(batch, horizon, 14)`` normalised.
         noise: ``(draws, batch, horizon, 14)`` standard normal.
@@ -46,7 +46,7 @@ def action_loss(
         ``(draws, batch)`` mean squared error of the inner network, weighted as published.
     """
     draws = len(sigma)
-    encoded = expert.encode(context, goal, joints)
+    encoded = expert.encode(context, goal_token, joints)
     keys_values = tuple(
         (key.repeat(draws, 1, 1, 1), value.repeat(draws, 1, 1, 1))
         for key, value in expert.keys_values(encoded)
@@ -85,13 +85,15 @@ class TrainingHeads(nn.Module):
         """Mean squared error of ``(n, c, h, w)`` latents against ``(n, 3, s, s)`` images in [-1, 1]."""
         return functional.mse_loss(self.pixels(latents).float(), images)
 
-    def semantic_loss(self, foresight: Foresight, segments: Tensor) -> Tensor:
+    def semantic_loss(self, foresight: ForesightTokens, segments: Tensor) -> Tensor:
         """Cross-entropy above its floor against ``(batch, frames, tokens, classes)`` shares."""
         logarithms = torch.log_softmax(self.segments(foresight.semantic).float(), dim=-1)
         entropy = -torch.xlogy(segments, segments).sum(dim=-1)
         return (-(segments * logarithms).sum(dim=-1) - entropy).mean()
 
-    def geometric_loss(self, foresight: Foresight, depth: Tensor, mean: float, deviation: float) -> Tensor:
+    def geometric_loss(
+        self, foresight: ForesightTokens, depth: Tensor, mean: float, deviation: float
+    ) -> Tensor:
         """Mean squared error against normalised ``(batch, frames, tokens)`` depth."""
         predicted = self.depth(foresight.geometric).squeeze(-1).float()
         return functional.mse_loss(predicted, (depth - mean) / deviation)

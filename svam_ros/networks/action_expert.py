@@ -1,8 +1,8 @@
 """The action expert: a diffusion transformer from context to a chunk of actions.
 
 The encoder does not know the noise level and the decoder sees only as many context rows as there are
-actions, so the encoder and the keys and values run once per prediction, and everything that depends on
-the noise level alone once per set of weights.
+actions. So the encoder and the keys and values run once per prediction, its last block only for the rows
+that are seen, and everything that depends on the noise level alone is computed once per set of weights.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ class EncoderBlock(nn.Module):
         self.residual_dropout = nn.Dropout(config.residual_dropout)
         self.mlp_dropout = nn.Dropout(config.mlp_dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, n, width)`` -> the same shape."""
-        x = x + self.residual_dropout(self.attention(self.attention_norm(x)))
+    def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
+        """``(batch, n, width)`` -> the same shape, or of the ``first`` rows only what they become."""
+        attended = self.attention(self.attention_norm(x), first=first)
+        x = x[:, :first] + self.residual_dropout(attended)
         output: Tensor = x + self.mlp_dropout(self.mlp(self.mlp_norm(x)))
         return output
 
@@ -116,7 +117,7 @@ class ActionExpert(nn.Module):
     def forward(
         self,
         context: Tensor,
-        goal: Tensor,
+        goal_token: Tensor,
         joints: Tensor | None,
         noise: Tensor,
         schedule: SamplingSchedule,
@@ -125,7 +126,7 @@ class ActionExpert(nn.Module):
 
         Args:
             context: ``(batch, n, context_width)`` latents of the Uni-Perceiver.
-            goal: ``(batch, 1, goal_width)``.
+            goal_token: ``(batch, 1, width)`` from :meth:`embed_goal`.
             joints: ``(batch, action_dim)`` normalised; ``None`` where the network has no proprioception.
             noise: ``(batch, pred_horizon, action_dim)`` standard normal.
             schedule: from :meth:`schedule`.
@@ -133,28 +134,38 @@ class ActionExpert(nn.Module):
         Returns:
             ``(batch, pred_horizon, action_dim)`` normalised actions.
         """
-        keys_values = self.keys_values(self.encode(context, goal, joints))
+        keys_values = self.keys_values(self.encode(context, goal_token, joints, first=noise.shape[1]))
 
         def denoise(x: Tensor, step: int) -> Tensor:
             return self._denoise(x, schedule.scalings[step], schedule.modulations[step], keys_values)
 
         return sample_ddim(denoise, noise, schedule.sigmas)
 
-    def encode(self, context: Tensor, goal: Tensor, joints: Tensor | None) -> Tensor:
-        """``(batch, 1 + n (+ 1), width)``: goal, latents and joints after the encoder.
+    def embed_goal(self, goal: Tensor) -> Tensor:
+        """The pooled sentence ``(batch, 1, goal_width)`` -> its token ``(batch, 1, width)``."""
+        token: Tensor = self.goal_embedding(goal)
+        return token
+
+    def encode(
+        self, context: Tensor, goal_token: Tensor, joints: Tensor | None, *, first: int | None = None
+    ) -> Tensor:
+        """Goal, latents and joints after the encoder: ``(batch, 1 + n (+ 1), width)``.
+
+        With ``first`` only so many rows, equal to those of the whole.
 
         Raises:
             ValueError: joints are missing where the network has proprioception, or given where not.
         """
-        tokens = [self.goal_embedding(goal), self.context_embedding(context)]
+        tokens = [goal_token, self.context_embedding(context)]
         if self.joint_embedding is not None and joints is not None:
             tokens.append(self.joint_embedding(joints)[:, None])
         elif self.joint_embedding is not None or joints is not None:
             wanted = "needs" if self.joint_embedding is not None else "does not take"
             raise ValueError(f"this network {wanted} the joints (action_expert.proprioception)")
         x = torch.cat(tokens, dim=1)
-        for block in self.encoder:
+        for block in self.encoder[:-1]:
             x = block(x)
+        x = self.encoder[-1](x, first=first)
         encoded: Tensor = self.encoder_norm(x)
         return encoded
 

@@ -36,15 +36,16 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width, bias=output_bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(..., n, width)`` -> ``(..., n, width)``."""
+    def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
+        """``(..., n, width)`` -> ``(..., n, width)``, or of the ``first`` rows only what they become."""
         rows = x.reshape(-1, *x.shape[-2:])  # the fused kernels want exactly one batch dimension
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(rows).chunk(3, dim=-1))
+        query = query[..., :first, :]
         attended = functional.scaled_dot_product_attention(
             query, key, value, is_causal=self.causal, dropout_p=self.dropout if self.training else 0.0
         )
         output: Tensor = self.output(merge_heads(attended))
-        return output.reshape(x.shape)
+        return output.reshape(*x.shape[:-2], -1, x.shape[-1])
 
 
 class CausalCrossAttention(nn.Module):

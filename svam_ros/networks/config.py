@@ -114,7 +114,7 @@ class ReferenceConfig:
     image_size: int
     patch_size: int
     resize: Literal["bilinear", "bicubic_antialias"]
-    """The published decouplers were trained on ``bicubic_antialias``, the published policy on ``bilinear``."""
+    """Published decouplers were trained on ``bicubic_antialias``, the published policy on ``bilinear``."""
     normalization: Literal["minus_one_to_one", "imagenet"]
     """The published decouplers were trained on ``imagenet``, the published policy on ``minus_one_to_one``:
     the network's image as it is. Published action weights have learnt to live with the latter."""

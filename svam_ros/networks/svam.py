@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -18,11 +19,12 @@ from svam_ros.networks.action_expert import ActionExpert, SamplingSchedule
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.decoupler import Decoupler
 from svam_ros.networks.image_encoder import ImageEncoder
+from svam_ros.networks.input_checks import check_image, check_instruction, check_joints, check_noise
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
 from svam_ros.networks.svd_backbone import BackboneConstants, VideoBackbone
 from svam_ros.networks.text import TextEncoder
 from svam_ros.networks.unet_blocks import TextKeysValues
-from svam_ros.networks.uni_perceiver import UniPerceiver
+from svam_ros.networks.uni_perceiver import FusedEmbedding, UniPerceiver
 
 VIDEO_HEAD_PREFIX = "video_backbone.video_head."
 """State-dict names that only training has."""
@@ -34,15 +36,15 @@ class InstructionCondition:
 
     text_states: Tensor
     """``(batch, length, 2 * text width)``."""
-    goal: Tensor
-    """``(batch, 1, goal_width)``."""
+    goal_token: Tensor
+    """``(batch, 1, width of the action expert)``."""
     keys_values: tuple[TextKeysValues, ...]
     """The text as every transformer of the backbone sees it."""
 
     def rows(self, index: Tensor) -> InstructionCondition:
         """A batch with the instructions ``index`` ``(n,)`` of this one; differentiable."""
         keys_values = tuple(entry.rows(index) for entry in self.keys_values)
-        return InstructionCondition(self.text_states[index], self.goal[index], keys_values)
+        return InstructionCondition(self.text_states[index], self.goal_token[index], keys_values)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,15 @@ class References:
 
 @dataclass(frozen=True)
 class Foresight:
-    """What the decouplers foresee; each ``(batch, frames, tokens, its width)``."""
+    """What the decouplers foresee, as the Uni-Perceiver takes it; each ``(batch, frames, tokens, width)``."""
+
+    semantic: Tensor
+    geometric: Tensor
+
+
+@dataclass(frozen=True)
+class ForesightTokens:
+    """Foresight in DINOv2's and Depth Anything 3's spaces; each ``(batch, frames, tokens, its width)``."""
 
     semantic: Tensor
     geometric: Tensor
@@ -64,6 +74,7 @@ class Foresight:
 @dataclass(frozen=True)
 class _Constants:
     backbone: BackboneConstants
+    embedding: FusedEmbedding
     schedule: SamplingSchedule
 
 
@@ -115,15 +126,46 @@ class Svam(nn.Module):
 
         Returns:
             ``(batch, pred_horizon, action_dim)`` normalised actions.
+
+        Raises:
+            InputError: an input of another shape or type, or (on a CPU) with values that are not finite.
         """
+        self.check_inputs(image, joints, latent_noise, action_noise)
         features = self.backbone(self.encode_image(image), condition, latent_noise)
         foresight = self.decouple(features, self.references(image))
         return self.act(self.perceive(features, foresight), condition, joints, action_noise)
 
+    def check_inputs(
+        self, image: Tensor, joints: Tensor | None, latent_noise: Tensor, action_noise: Tensor
+    ) -> None:
+        """What :meth:`forward` checks; for callers that run the stages one by one.
+
+        Raises:
+            InputError: as in :meth:`forward`.
+        """
+        dtype = self.dtype
+        check_image(image, self.config, dtype)
+        check_joints(joints, self.config, dtype)
+        check_noise(latent_noise, action_noise, self.config, dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights, and of every input."""
+        return self.uni_perceiver.latents.dtype
+
     def encode_instruction(self, token_ids: Tensor, attention_mask: Tensor) -> InstructionCondition:
-        """Ids and mask ``(batch, text length)`` int64 -> what every later stage needs of the text."""
+        """Ids and mask ``(batch, text length)`` int64 -> what every later stage needs of the text.
+
+        Raises:
+            InputError: another shape or type.
+        """
+        check_instruction(token_ids, attention_mask, self.config)
         text = self.text_encoder(token_ids, attention_mask)
-        return InstructionCondition(text.states, text.goal, self.video_backbone.project_text(text.states))
+        return InstructionCondition(
+            text.states,
+            self.action_expert.embed_goal(text.goal),
+            self.video_backbone.project_text(text.states),
+        )
 
     def encode_image(self, image: Tensor) -> Tensor:
         """``(batch, 3, s, s)`` in [-1, 1] -> latents ``(batch, c, h, w)``, mode, not scaled."""
@@ -145,15 +187,26 @@ class Svam(nn.Module):
         return References(self.semantic_reference(resized), self.geometric_reference(resized))
 
     def decouple(self, features: Tensor, references: References) -> Foresight:
-        """Semantic and geometric foresight of every frame."""
+        """Semantic and geometric foresight of every frame, as hidden states of the decouplers."""
         return Foresight(
             self.semantic_decoupler(features, references.semantic),
             self.geometric_decoupler(features, references.geometric),
         )
 
+    def foresight_tokens(self, foresight: Foresight) -> ForesightTokens:
+        """Foresight as tokens of the two foundation models, to look at or to compare with theirs.
+
+        Actions do not need them: :class:`FusedEmbedding` skips this step.
+        """
+        return ForesightTokens(
+            self.semantic_decoupler.project(foresight.semantic),
+            self.geometric_decoupler.project(foresight.geometric),
+        )
+
     def perceive(self, features: Tensor, foresight: Foresight) -> Tensor:
         """``(batch, frames * latents_per_frame, uni_perceiver.width)`` context tokens."""
-        context: Tensor = self.uni_perceiver(features, foresight.semantic, foresight.geometric)
+        embedding = self._constants.embedding if self._constants else self._fuse_embedding()
+        context: Tensor = self.uni_perceiver(features, foresight.semantic, foresight.geometric, embedding)
         return context
 
     def act(
@@ -161,7 +214,7 @@ class Svam(nn.Module):
     ) -> Tensor:
         """Sample normalised actions ``(batch, pred_horizon, action_dim)``."""
         schedule = self._constants.schedule if self._constants else self.action_expert.schedule()
-        actions: Tensor = self.action_expert(context, condition.goal, joints, action_noise, schedule)
+        actions: Tensor = self.action_expert(context, condition.goal_token, joints, action_noise, schedule)
         return actions
 
     def predict_video_latents(
@@ -192,7 +245,9 @@ class Svam(nn.Module):
         """
         self.eval()
         self.requires_grad_(requires_grad=False)
-        self._constants = _Constants(self.video_backbone.constants(), self.action_expert.schedule())
+        self._constants = _Constants(
+            self.video_backbone.constants(), self._fuse_embedding(), self.action_expert.schedule()
+        )
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -204,6 +259,11 @@ class Svam(nn.Module):
     def run_time_state_dict(self) -> dict[str, Tensor]:
         """The state dict without the video head: what a model directory holds."""
         return {name: t for name, t in self.state_dict().items() if not name.startswith(VIDEO_HEAD_PREFIX)}
+
+    def _fuse_embedding(self) -> FusedEmbedding:
+        return self.uni_perceiver.fuse(
+            self.semantic_decoupler.output_projection, self.geometric_decoupler.output_projection
+        )
 
     def _backbone_constants(self) -> BackboneConstants:
         return self._constants.backbone if self._constants else self.video_backbone.constants()

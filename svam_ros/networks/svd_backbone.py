@@ -8,7 +8,6 @@ so it can be kept as :class:`VideoHead`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +17,14 @@ from torch.nn import functional
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.unet_blocks import (
+    FoldedBiases,
+    PassInputs,
     TextKeysValues,
     TransformerInputs,
     embed_frame_positions,
+    fold_time,
     project_text,
+    residuals_in_order,
     run_down_block,
     run_mid_block,
     run_up_block,
@@ -43,7 +46,9 @@ class BackboneConstants:
     """What depends on the weights only."""
 
     time_embedding: Tensor
-    """``(1, 4 * first width)``: sigma and time ids."""
+    """``(1, 4 * first width)``: sigma and time ids. The video head folds it in by itself."""
+    biases: tuple[FoldedBiases, ...]
+    """The time embedding in every residual block, in the order in which they run."""
     frame_positions: tuple[Tensor, ...]
     """``(frames, c)`` for every transformer, in the order in which they run."""
 
@@ -61,12 +66,17 @@ class VideoHead(nn.Module):
         self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, text_states: Tensor, frames: int
     ) -> Tensor:
         """``(batch * frames, latent_channels, h, w)``: SVD's v-prediction."""
-        inputs = iter(
-            TransformerInputs(project_text(t, text_states), embed_frame_positions(t, frames))
-            for t in transformers_in_order(list(self.up_blocks))
+        blocks = list(self.up_blocks)
+        inputs = PassInputs(
+            frames,
+            (fold_time(residual, time_embedding) for residual in residuals_in_order(blocks)),
+            (
+                TransformerInputs(project_text(t, text_states), embed_frame_positions(t, frames))
+                for t in transformers_in_order(blocks)
+            ),
         )
-        for block in self.up_blocks:
-            x = run_up_block(block, x, skips, time_embedding, frames, inputs)
+        for block in blocks:
+            x = run_up_block(block, x, skips, inputs)
         predicted: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
         return predicted
 
@@ -145,7 +155,8 @@ class VideoBackbone(nn.Module):
 
     def project_text(self, text_states: Tensor) -> tuple[TextKeysValues, ...]:
         """Keys and values ``(batch, heads, n, d)`` of every cross-attention, from text states."""
-        return tuple(project_text(transformer, text_states) for transformer in self._transformers())
+        transformers = transformers_in_order(self._blocks())
+        return tuple(project_text(transformer, text_states) for transformer in transformers)
 
     def constants(self) -> BackboneConstants:
         """Everything that changes only with the weights."""
@@ -156,10 +167,14 @@ class VideoBackbone(nn.Module):
             [config.frames_per_second_id, config.motion_bucket_id, config.noise_augmentation_id],
             device=weight.device,
         )
-        embedding = self.time_embedding(self.time_proj(timestep).to(weight.dtype))
-        added = self.add_embedding(self.add_time_proj(time_ids).reshape(1, -1).to(weight.dtype))
-        positions = tuple(embed_frame_positions(t, config.frames) for t in self._transformers())
-        return BackboneConstants(embedding + added, positions)
+        time = self.time_embedding(self.time_proj(timestep).to(weight.dtype))
+        time = time + self.add_embedding(self.add_time_proj(time_ids).reshape(1, -1).to(weight.dtype))
+        blocks = self._blocks()
+        return BackboneConstants(
+            time,
+            tuple(fold_time(residual, time) for residual in residuals_in_order(blocks)),
+            tuple(embed_frame_positions(t, config.frames) for t in transformers_in_order(blocks)),
+        )
 
     def _to_second_up_block(
         self,
@@ -169,24 +184,24 @@ class VideoBackbone(nn.Module):
         constants: BackboneConstants,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Both up blocks' outputs ``(batch * frames, c, h, w)`` and the skips that are left."""
-        frames = self.config.frames
-        time = constants.time_embedding
-        inputs: Iterator[TransformerInputs] = iter(
-            TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)
+        inputs = PassInputs(
+            self.config.frames,
+            iter(constants.biases),
+            (TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)),
         )
-        repeated = image_latents[:, None].expand(-1, frames, -1, -1, -1)
+        repeated = image_latents[:, None].expand(-1, inputs.frames, -1, -1, -1)
         x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
         skips = [x]
         for block in self.down_blocks:
-            x, level_skips = run_down_block(block, x, time, frames, inputs)
+            x, level_skips = run_down_block(block, x, inputs)
             skips += level_skips
-        x = run_mid_block(self.mid_block, x, time, frames, inputs)
-        first = run_up_block(self.up_blocks[0], x, skips, time, frames, inputs)
-        second = run_up_block(self.up_blocks[1], first, skips, time, frames, inputs)
+        x = run_mid_block(self.mid_block, x, inputs)
+        first = run_up_block(self.up_blocks[0], x, skips, inputs)
+        second = run_up_block(self.up_blocks[1], first, skips, inputs)
         return first, second, skips
 
-    def _transformers(self) -> list[nn.Module]:
-        return transformers_in_order([*self.down_blocks, self.mid_block, *self.up_blocks])
+    def _blocks(self) -> list[nn.Module]:
+        return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
 
 def _build_unet(config: SvamConfig) -> UNetSpatioTemporalConditionModel:

@@ -2,8 +2,9 @@
 
 The parameters and their names are diffusers' own; the calls are written out, because the pass has
 inputs that never change: one noise level, one set of time ids, one instruction for many images. So
-the time embedding has a single row for all frames, frame positions are given, and the text's keys and
-values are projected once per instruction, not once per frame and pixel. The results are equal.
+what a residual block adds for the noise level is folded into the bias of its first convolution, frame
+positions are given, and the text's keys and values are projected once per instruction, not once per
+frame and pixel. The results are equal.
 """
 
 from __future__ import annotations
@@ -47,6 +48,34 @@ class TransformerInputs:
     """``(frames, channels)``."""
 
 
+@dataclass(frozen=True)
+class FoldedBiases:
+    """Biases of a residual block's two first convolutions, with the noise level in them; each ``(c,)``."""
+
+    spatial: Tensor
+    temporal: Tensor
+
+
+@dataclass(frozen=True)
+class PassInputs:
+    """What the blocks take one after another while the image goes through them."""
+
+    frames: int
+    biases: Iterator[FoldedBiases]
+    transformers: Iterator[TransformerInputs]
+
+
+def fold_time(residual: Any, time_embedding: Tensor) -> FoldedBiases:
+    """The biases of one residual block at the noise level and time ids of ``(1, width)``."""
+    activated = functional.silu(time_embedding)
+    return FoldedBiases(
+        *(
+            block.conv1.bias + block.time_emb_proj(activated)[0]
+            for block in (residual.spatial_res_block, residual.temporal_res_block)
+        )
+    )
+
+
 def project_text(transformer: Any, states: Tensor) -> TextKeysValues:
     """Keys and values of both cross-attentions from text states ``(batch, n, width)``."""
     spatial = transformer.transformer_blocks[0].attn2
@@ -72,11 +101,16 @@ def transformers_in_order(blocks: list[Any]) -> list[Any]:
     return [transformer for block in blocks for transformer in getattr(block, "attentions", None) or ()]
 
 
-def run_residual(block: Any, x: Tensor, time_embedding: Tensor, frames: int) -> Tensor:
+def residuals_in_order(blocks: list[Any]) -> list[Any]:
+    """The residual blocks of some UNet blocks, in the order in which they run."""
+    return [residual for block in blocks for residual in block.resnets]
+
+
+def run_residual(block: Any, x: Tensor, biases: FoldedBiases, frames: int) -> Tensor:
     """Spatial, then temporal residual block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
-    spatial = block.spatial_res_block(x, time_embedding)
+    spatial = _run_convolutions(block.spatial_res_block, x, biases.spatial)
     video = spatial.unflatten(0, (-1, frames)).transpose(1, 2)
-    temporal = block.temporal_res_block(video, time_embedding[:, None])
+    temporal = _run_convolutions(block.temporal_res_block, video, biases.temporal)
     spatial_share = torch.sigmoid(block.time_mixer.mix_factor)
     blended: Tensor = torch.lerp(temporal, video, spatial_share.to(video.dtype))
     return blended.transpose(1, 2).flatten(0, 1)
@@ -98,16 +132,14 @@ def run_transformer(transformer: Any, x: Tensor, inputs: TransformerInputs) -> T
     return projected.transpose(1, 2).unflatten(2, (height, width)) + x
 
 
-def run_down_block(
-    block: Any, x: Tensor, time_embedding: Tensor, frames: int, inputs: Iterator[TransformerInputs]
-) -> tuple[Tensor, list[Tensor]]:
+def run_down_block(block: Any, x: Tensor, inputs: PassInputs) -> tuple[Tensor, list[Tensor]]:
     """One level of the way down; also what the way up will need of it."""
     skips = []
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for residual, transformer in zip(block.resnets, transformers, strict=True):
-        x = run_residual(residual, x, time_embedding, frames)
+        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
         if transformer is not None:
-            x = run_transformer(transformer, x, next(inputs))
+            x = run_transformer(transformer, x, next(inputs.transformers))
         skips.append(x)
     if block.downsamplers is not None:
         x = block.downsamplers[0](x)
@@ -115,34 +147,39 @@ def run_down_block(
     return x, skips
 
 
-def run_mid_block(
-    block: Any, x: Tensor, time_embedding: Tensor, frames: int, inputs: Iterator[TransformerInputs]
-) -> Tensor:
+def run_mid_block(block: Any, x: Tensor, inputs: PassInputs) -> Tensor:
     """The coarsest level: residual, transformer, residual."""
-    x = run_residual(block.resnets[0], x, time_embedding, frames)
+    x = run_residual(block.resnets[0], x, next(inputs.biases), inputs.frames)
     for transformer, residual in zip(block.attentions, block.resnets[1:], strict=True):
-        x = run_transformer(transformer, x, next(inputs))
-        x = run_residual(residual, x, time_embedding, frames)
+        x = run_transformer(transformer, x, next(inputs.transformers))
+        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
     return x
 
 
-def run_up_block(
-    block: Any,
-    x: Tensor,
-    skips: list[Tensor],
-    time_embedding: Tensor,
-    frames: int,
-    inputs: Iterator[TransformerInputs],
-) -> Tensor:
+def run_up_block(block: Any, x: Tensor, skips: list[Tensor], inputs: PassInputs) -> Tensor:
     """One level of the way up; takes what it needs off the end of ``skips``."""
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for residual, transformer in zip(block.resnets, transformers, strict=True):
-        x = run_residual(residual, torch.cat([x, skips.pop()], dim=1), time_embedding, frames)
+        x = torch.cat([x, skips.pop()], dim=1)
+        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
         if transformer is not None:
-            x = run_transformer(transformer, x, next(inputs))
+            x = run_transformer(transformer, x, next(inputs.transformers))
     if block.upsamplers is not None:
         x = block.upsamplers[0](x)
     return x
+
+
+def _run_convolutions(block: Any, x: Tensor, first_bias: Tensor) -> Tensor:
+    """Norm, SiLU, convolution, twice, beside a shortcut: over an image or along time (``x`` has 4 or 5
+    dimensions). Dropout is 0 in SVD.
+    """
+    convolve = functional.conv2d if x.dim() == 4 else functional.conv3d
+    hidden = functional.silu(block.norm1(x))
+    hidden = convolve(hidden, block.conv1.weight, first_bias, padding=block.conv1.padding)
+    hidden = block.conv2(functional.silu(block.norm2(hidden)))
+    shortcut = x if block.conv_shortcut is None else block.conv_shortcut(x)
+    output: Tensor = shortcut + hidden
+    return output
 
 
 def _run_spatial(block: Any, tokens: Tensor, frames: int, text: TextKeysValues) -> Tensor:

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from svam_ros.networks.attention import Mlp, SelfAttention, TwoLayerEmbedding, merge_heads, split_heads
 from svam_ros.networks.config import UniPerceiverConfig
+
+
+@dataclass(frozen=True)
+class FusedEmbedding:
+    """First layer of the input projection, with the decouplers' last layers multiplied into it.
+
+    Published: one matrix over [features, semantic tokens, geometric tokens]. A sum over its three parts
+    is the same, and in the latter two a decoupler's output projection is just another factor.
+    """
+
+    feature_weight: Tensor
+    """``(hidden_width, feature_width)``."""
+    semantic_weight: Tensor
+    """``(hidden_width, width of the semantic decoupler)``."""
+    geometric_weight: Tensor
+    """``(hidden_width, width of the geometric decoupler)``."""
+    bias: Tensor
+    """``(hidden_width,)``."""
 
 
 class ResamplingAttention(nn.Module):
@@ -68,13 +88,46 @@ class UniPerceiver(nn.Module):
         self.layers = nn.ModuleList(UniPerceiverLayer(config) for _ in range(config.layers))
         self.output_norm = nn.LayerNorm(config.width)
 
-    def forward(self, features: Tensor, semantic: Tensor, geometric: Tensor) -> Tensor:
-        """Three times ``(batch, frames, tokens, its width)`` -> ``(batch, frames * q, width)``.
+    def fuse(self, semantic: nn.Linear, geometric: nn.Linear) -> FusedEmbedding:
+        """Multiply the decouplers' output projections into the first layer; once for each set of weights."""
+        hidden = self.embedding.hidden
+        foresight_widths = [semantic.out_features, geometric.out_features]
+        feature_width = hidden.in_features - sum(foresight_widths)
+        parts = hidden.weight.split([feature_width, *foresight_widths], dim=1)
+        # Wide enough that rounding the product costs no more than rounding a weight.
+        wide = torch.promote_types(hidden.weight.dtype, torch.float32)
+        feature_weight, semantic_part, geometric_part = (part.to(wide) for part in parts)
+        bias = hidden.bias.to(wide)
+        bias = bias + semantic_part @ semantic.bias.to(wide) + geometric_part @ geometric.bias.to(wide)
+        fused = (
+            feature_weight,
+            semantic_part @ semantic.weight.to(wide),
+            geometric_part @ geometric.weight.to(wide),
+            bias,
+        )
+        return FusedEmbedding(*(part.to(hidden.weight.dtype) for part in fused))
 
-        The latents of the first frame come first.
+    def forward(
+        self, features: Tensor, semantic: Tensor, geometric: Tensor, embedding: FusedEmbedding
+    ) -> Tensor:
+        """Condense one video.
+
+        Args:
+            features: ``(batch, frames, tokens, feature_width)``.
+            semantic: ``(batch, frames, tokens, width)`` from the semantic decoupler.
+            geometric: ``(batch, frames, tokens, width)`` from the geometric decoupler.
+            embedding: from :meth:`fuse`.
+
+        Returns:
+            ``(batch, frames * latents_per_frame, width)``; the latents of the first frame come first.
         """
         batch = features.shape[0]
-        tokens = self.embedding(torch.cat([features, semantic, geometric], dim=-1))
+        hidden = (
+            functional.linear(features, embedding.feature_weight, embedding.bias)
+            + functional.linear(semantic, embedding.semantic_weight)
+            + functional.linear(geometric, embedding.geometric_weight)
+        )
+        tokens = self.embedding.output(functional.gelu(hidden))
         tokens = (tokens + self.frame_positions).flatten(0, 1)
         latents = self.latents.expand(batch, -1, -1, -1).flatten(0, 1)
         for layer in self.layers:

@@ -26,7 +26,7 @@ def test_several_noise_draws_are_as_many_single_ones():
     expert = Svam(CONFIG).action_expert.eval()
     horizon, dimensions = CONFIG.action_noise_shape
     context = torch.randn(2, 16, CONFIG.uni_perceiver.width)
-    goal, joints = torch.randn(2, 1, CONFIG.text.goal_width), torch.randn(2, dimensions)
+    goal, joints = torch.randn(2, 1, CONFIG.action_expert.width), torch.randn(2, dimensions)
     actions, noise = torch.randn(2, horizon, dimensions), torch.randn(3, 2, horizon, dimensions)
     sigma = torch.tensor([[0.5, 1.0], [2.0, 4.0], [8.0, 16.0]])
     together = action_loss(expert, context, goal, joints, actions, noise, sigma)

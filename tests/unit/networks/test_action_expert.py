@@ -22,7 +22,7 @@ def expert() -> ActionExpert:
 @pytest.fixture(scope="module")
 def inputs() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    shapes = {"context": (2, 24, 96), "goal": (2, 1, 64), "joints": (2, 14), "noise": (2, LENGTH, 14)}
+    shapes = {"context": (2, 24, 96), "goal_token": (2, 1, 128), "joints": (2, 14), "noise": (2, LENGTH, 14)}
     return {name: torch.randn(*shape, generator=generator) for name, shape in shapes.items()}
 
 
@@ -47,7 +47,7 @@ def test_cross_attention_refuses_more_keys_than_queries():
 
 @torch.no_grad()
 def test_encoded_rows_beyond_the_horizon_have_no_influence_and_the_last_visible_one_has(expert, inputs):
-    encoded = expert.encode(inputs["context"], inputs["goal"], inputs["joints"])
+    encoded = expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"])
     sigma = torch.tensor([0.5, 5.0])
     before = expert.denoise(inputs["noise"], sigma, expert.keys_values(encoded))
     beyond, visible = encoded.clone(), encoded.clone()
@@ -60,8 +60,16 @@ def test_encoded_rows_beyond_the_horizon_have_no_influence_and_the_last_visible_
 
 
 @torch.no_grad()
+def test_the_rows_asked_for_are_those_of_the_whole_encoding(expert, inputs):
+    arguments = (inputs["context"], inputs["goal_token"], inputs["joints"])
+    whole, rows = expert.encode(*arguments), expert.encode(*arguments, first=LENGTH)
+    assert rows.shape == (2, LENGTH, whole.shape[-1])
+    torch.testing.assert_close(rows, whole[:, :LENGTH])
+
+
+@torch.no_grad()
 def test_later_actions_do_not_change_earlier_ones(expert, inputs):
-    keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal"], inputs["joints"]))
+    keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"]))
     sigma = torch.tensor([1.0, 1.0])
     before = expert.denoise(inputs["noise"], sigma, keys_values)
     noised = inputs["noise"].clone()
@@ -77,17 +85,19 @@ def test_one_encoding_and_precomputed_modulation_equal_the_plain_sampler(expert,
     sigmas = exponential_sigmas(3, CONFIG.action_expert.sigma_min, CONFIG.action_expert.sigma_max)
 
     def denoise_from_scratch(x: torch.Tensor, step: int) -> torch.Tensor:
-        encoded = expert.encode(inputs["context"], inputs["goal"], inputs["joints"])
+        encoded = expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"])
         return expert.denoise(x, torch.full((2,), sigmas[step]), expert.keys_values(encoded))
 
     plain = sample_ddim(denoise_from_scratch, inputs["noise"], sigmas)
-    fast = expert(inputs["context"], inputs["goal"], inputs["joints"], inputs["noise"], expert.schedule())
+    fast = expert(
+        inputs["context"], inputs["goal_token"], inputs["joints"], inputs["noise"], expert.schedule()
+    )
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_the_loss_is_the_denoising_error_over_the_output_scale(expert, inputs):
-    keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal"], inputs["joints"]))
+    keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"]))
     actions, sigma = torch.randn(2, LENGTH, 14), torch.tensor([0.3, 4.0])
     loss = expert.denoising_loss(actions, inputs["noise"], sigma, keys_values)
     denoised = expert.denoise(actions + sigma[:, None, None] * inputs["noise"], sigma, keys_values)
@@ -99,7 +109,9 @@ def test_the_loss_is_the_denoising_error_over_the_output_scale(expert, inputs):
 def test_modulation_multiplies_by_the_scale_itself(expert, inputs):
     """A scale of zero hides the actions from a block's self-attention and MLP: it is not 1 + scale."""
     block = expert._decoder_blocks()[0]
-    keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal"], inputs["joints"]))[0]
+    keys_values = expert.keys_values(
+        expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"])
+    )[0]
     width = CONFIG.action_expert.width
     shift, scale, gate = torch.full((1, 1, width), 0.3), torch.zeros(1, 1, width), torch.ones(1, 1, width)
     modulation = torch.cat([shift, scale, gate] * 2, dim=-1)
@@ -124,7 +136,7 @@ def test_dropout_acts_in_training_only():
         CONFIG.action_expert, attention_dropout=0.3, residual_dropout=0.1, mlp_dropout=0.05
     )
     expert = ActionExpert(96, 64, config)
-    arguments = (torch.randn(1, 24, 96), torch.randn(1, 1, 64), torch.randn(1, 14))
+    arguments = (torch.randn(1, 24, 96), torch.randn(1, 1, 128), torch.randn(1, 14))
     expert.train()
     assert not torch.equal(expert.encode(*arguments), expert.encode(*arguments))
     expert.eval()

@@ -34,13 +34,16 @@ def test_every_stage_has_the_documented_shape(network, inputs):
         features = network.backbone(latents, inputs.condition, inputs.latent_noise)
         references = network.references(inputs.image)
         foresight = network.decouple(features, references)
+        foresight_tokens = network.foresight_tokens(foresight)
         context = network.perceive(features, foresight)
     assert latents.shape == (2, *config.latent_noise_shape[1:])
     assert features.shape == (2, frames, tokens, config.backbone.feature_width)
     assert references.semantic.shape == (2, tokens, config.references.semantic.width)
     assert references.geometric.shape == (2, tokens, config.references.geometric_width)
-    assert foresight.semantic.shape == (2, frames, tokens, config.references.semantic.width)
-    assert foresight.geometric.shape == (2, frames, tokens, config.references.geometric_width)
+    assert foresight.semantic.shape == (2, frames, tokens, config.semantic_decoupler.width)
+    assert foresight.geometric.shape == (2, frames, tokens, config.geometric_decoupler.width)
+    assert foresight_tokens.semantic.shape == (2, frames, tokens, config.references.semantic.width)
+    assert foresight_tokens.geometric.shape == (2, frames, tokens, config.references.geometric_width)
     assert context.shape == (2, frames * config.uni_perceiver.latents_per_frame, config.uni_perceiver.width)
 
 
