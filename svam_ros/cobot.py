@@ -6,17 +6,19 @@ drivers speaks about it (topics, joint names, units, rates). Nothing else in the
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import yaml
 from dacite import Config, DaciteError, from_dict
 
 from svam_ros.shipped_files import shipped_directory
-from svam_ros.types import FloatArray, JointLimits
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ, FloatArray, JointLimits
 
 ARM_NAMES = ("left", "right")
 
@@ -71,11 +73,14 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class ArmProfile:
-    """Topics of one arm and the names its driver gives the seven joints, in our order."""
+    """Topics of one arm and the names of the seven joints there, in our order."""
 
     state_topic: str
     command_topic: str
-    joint_names: tuple[str, ...]
+    state_joint_names: tuple[str, ...]
+    """What the driver calls them when it reports."""
+    command_joint_names: tuple[str, ...]
+    """What it is told; a joint that a command does not name is driven to 0 rad by the common driver."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,20 @@ class GripperProfile:
 
 @dataclass(frozen=True)
 class EnableProfile:
-    """How the driver is told that commands may move the motors."""
+    """How the drivers are told that commands may move the motors."""
 
     kind: Literal["none", "topic", "service"]
-    name: str
+    """``topic`` is a ``std_msgs/Bool``, ``service`` a ``std_srvs/SetBool``."""
+    names: dict[str, str]
+    """Arm -> topic or service; the same name twice where one reaches both. Empty for ``none``."""
 
 
 @dataclass(frozen=True)
 class RobotProfile:
-    """One dialect of the Cobot family: a file in ``calibration/profiles``."""
+    """One dialect of the Cobot family: a file in ``calibration/profiles``, or the user's own."""
 
     name: str
+    """The file's, without its ending."""
     description: str
     camera: CameraProfile
     arms: dict[str, ArmProfile]
@@ -110,15 +118,18 @@ class RobotProfile:
     """What ``velocity[6]`` of a command must say; ``None`` where the driver gives it no meaning."""
     gripper_effort: float
     enable: EnableProfile
+    states_stamped: bool = True
+    """False where the driver never stamps its joint states: then their arrival counts as their stamp."""
 
 
-def load_cobot(path: Path | None = None) -> Cobot:
-    """Read ``calibration/cobot.yaml`` (or ``path``).
+def load_cobot(file_path: Path | str = "") -> Cobot:
+    """Read ``calibration/cobot.yaml``, or another file of the same form.
 
     Raises:
         CalibrationError: a key is missing, unknown or of the wrong type, or limits contradict.
     """
-    path = path or shipped_directory("calibration") / "cobot.yaml"
+    shipped = shipped_directory("calibration") / "cobot.yaml"
+    path = Path(file_path).expanduser() if str(file_path) else shipped
     raw = _read_yaml(path)
     file = _checked(_CobotFile, raw, path)
     names = tuple(name for arm in file.arms for name in arm.joint_names)
@@ -141,34 +152,34 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in (shipped_directory("calibration") / "profiles").glob("*.yaml"))
 
 
-def load_robot_profile(name: str) -> RobotProfile:
-    """Read ``calibration/profiles/<name>.yaml``.
+def load_robot_profile(profile: str) -> RobotProfile:
+    """Read a profile that ships with the package, or a file of the same form.
+
+    Args:
+        profile: one of :func:`profile_names`, or a path: that is what holds a ``/`` or ends in ``.yaml``.
 
     Raises:
-        CalibrationError: no such profile, or it is not one; the text lists those there are.
+        CalibrationError: no such profile, or it is not one; the text names the file, the key and what is
+            allowed, or lists the profiles there are.
     """
-    path = shipped_directory("calibration") / "profiles" / f"{name}.yaml"
-    if name not in profile_names():
-        hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(name, profile_names(), 1))
-        raise CalibrationError(f"unknown robot profile '{name}'{hint} Known: {', '.join(profile_names())}")
-    profile = _checked(RobotProfile, {**_read_yaml(path), "name": name}, path)
-    if tuple(sorted(profile.arms)) != ARM_NAMES:
-        raise CalibrationError(f"{path}: arms must be exactly {ARM_NAMES}, got {tuple(profile.arms)}")
-    for arm, arm_profile in profile.arms.items():
-        if len(set(arm_profile.joint_names)) != 7:
-            raise CalibrationError(f"{path}: arms.{arm}.joint_names must be 7 different names")
+    path = _profile_path(profile)
+    raw = _read_yaml(path)
+    if "name" in raw:
+        raise CalibrationError(f"{path}: a profile has the name of its file, the key 'name' is not allowed")
+    result = _checked(RobotProfile, {**raw, "name": path.stem}, path)
+    _check_arms(result, path)
     for key, value, low, high in (
-        ("command_rate_hz", profile.command_rate_hz, 25.0, 200.0),
-        ("state_rate_hz", profile.state_rate_hz, 25.0, 400.0),
-        ("camera.rate_hz", profile.camera.rate_hz, 1.0, 120.0),
-        ("camera.width", profile.camera.width, 16, 8192),
-        ("camera.height", profile.camera.height, 16, 8192),
-        ("gripper.metres_per_unit", profile.gripper.metres_per_unit, 1e-6, 100.0),
-        ("speed_percent", 1 if profile.speed_percent is None else profile.speed_percent, 1, 100),
+        ("command_rate_hz", result.command_rate_hz, SLOWEST_COMMAND_RATE_HZ, FASTEST_COMMAND_RATE_HZ),
+        ("state_rate_hz", result.state_rate_hz, 25.0, 400.0),
+        ("camera.rate_hz", result.camera.rate_hz, 1.0, 120.0),
+        ("camera.width", result.camera.width, 16, 8192),
+        ("camera.height", result.camera.height, 16, 8192),
+        ("gripper.metres_per_unit", result.gripper.metres_per_unit, 1e-6, 100.0),
+        ("speed_percent", 1 if result.speed_percent is None else result.speed_percent, 1, 100),
     ):
         if not low <= value <= high:
             raise CalibrationError(f"{path}: {key} is {value}, allowed is {low} to {high}")
-    return profile
+    return result
 
 
 @dataclass(frozen=True)
@@ -200,10 +211,43 @@ def _both_arms(row: list[float]) -> FloatArray:
     return both
 
 
+def _profile_path(profile: str) -> Path:
+    if "/" in profile or profile.endswith(".yaml"):
+        return Path(profile).expanduser()
+    if profile not in profile_names():
+        hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(profile, profile_names(), 1))
+        raise CalibrationError(
+            f"unknown robot profile '{profile}'{hint} Known: {', '.join(profile_names())}; "
+            f"a file of your own is given as a path that ends in .yaml"
+        )
+    return shipped_directory("calibration") / "profiles" / f"{profile}.yaml"
+
+
+def _check_arms(profile: RobotProfile, path: Path) -> None:
+    if set(profile.arms) != set(ARM_NAMES):
+        raise CalibrationError(f"{path}: arms must be exactly {ARM_NAMES}, got {tuple(profile.arms)}")
+    owners: dict[str, str] = {}
+    for arm in ARM_NAMES:
+        for key in ("state_joint_names", "command_joint_names"):
+            names = getattr(profile.arms[arm], key)
+            if len(names) != 7 or len(set(names)) != 7:
+                raise CalibrationError(f"{path}: arms.{arm}.{key} must be 7 different names, got {names}")
+        for key in ("state_topic", "command_topic"):
+            topic, owner = getattr(profile.arms[arm], key), f"arms.{arm}.{key}"
+            if owners.setdefault(topic, owner) != owner:
+                raise CalibrationError(f"{path}: {owner} is '{topic}', which is {owners[topic]} already")
+    wanted = () if profile.enable.kind == "none" else ARM_NAMES
+    if set(profile.enable.names) != set(wanted):
+        raise CalibrationError(
+            f"{path}: enable.names must name {' and '.join(wanted) or 'nothing'} for kind "
+            f"'{profile.enable.kind}', got {tuple(profile.enable.names)}"
+        )
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CalibrationError(f"{path}: cannot be read: {error}") from error
     if not isinstance(raw, dict):
         raise CalibrationError(f"{path}: expected keys and values, got {type(raw).__name__}")
@@ -211,11 +255,40 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _checked(kind: type[T], raw: dict[str, Any], path: Path) -> T:
-    config = Config(strict=True, type_hooks={float: float}, cast=[tuple])
+    _refuse_unknown_keys(kind, raw, path)
+    config = Config(strict=True, type_hooks={float: _number}, cast=[tuple])
     try:
         return from_dict(kind, raw, config)
     except (DaciteError, TypeError, ValueError) as error:
         raise CalibrationError(f"{path}: {error}") from error
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers are numbers too; anything else is left for dacite to refuse, with its key."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _refuse_unknown_keys(kind: type, raw: dict[Any, Any], path: Path, where: str = "") -> None:
+    """Done here, because dacite names neither the place of an unknown key nor what is allowed there."""
+    fields = get_type_hints(kind)
+    for key, value in raw.items():
+        if key not in fields:
+            allowed = ", ".join(name for name in fields if where or name != "name")
+            raise CalibrationError(f"{path}: unknown key '{where}{key}', allowed is {allowed}")
+        for place, nested_kind, nested in _nested(fields[key], value, f"{where}{key}"):
+            _refuse_unknown_keys(nested_kind, nested, path, f"{place}.")
+
+
+def _nested(hint: Any, value: Any, where: str) -> Iterator[tuple[str, type, dict[Any, Any]]]:
+    """The parts of ``value`` that are dataclasses of their own: itself, or the items of a mapping or list."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        yield where, hint, value  # type: ignore[misc]  # a class: it came from type hints
+        return
+    item_hint = (get_args(hint) or (None,))[-1]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if dataclasses.is_dataclass(item_hint) and isinstance(item, dict):
+            yield f"{where}.{key}", item_hint, item  # type: ignore[misc]  # as above
 
 
 def _check_cobot(cobot: Cobot, file: _CobotFile, path: Path) -> None:

@@ -15,7 +15,17 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import docstring_parser
 
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ
+
 T = TypeVar("T")
+
+EngineName = Literal["eager", "scripted"]
+"""The ways to run the network; :func:`svam_ros.engines.create_engine` makes them."""
+
+ImageTransport = Literal["raw", "compressed"]
+
+TaskName = Literal["lift_pot", "place_to_pot"]
+"""The tasks of :mod:`svam_ros.simulation.tasks`."""
 
 
 class ParameterError(ValueError):
@@ -62,8 +72,17 @@ class ParameterDescription:
             raise ParameterError(f"parameter '{self.name}' is {value!r}, allowed is {self.allowed()}.{hint}")
 
 
-def describe(parameters: type) -> list[ParameterDescription]:
+_DESCRIBED: dict[type, tuple[ParameterDescription, ...]] = {}
+
+
+def describe(parameters: type) -> tuple[ParameterDescription, ...]:
     """The parameters of a dataclass, in order, with ranges and docstrings."""
+    if parameters not in _DESCRIBED:
+        _DESCRIBED[parameters] = _read_descriptions(parameters)
+    return _DESCRIBED[parameters]
+
+
+def _read_descriptions(parameters: type) -> tuple[ParameterDescription, ...]:
     hints = get_type_hints(parameters, include_extras=True)
     texts = {
         parameter.arg_name: parameter.description or ""
@@ -82,7 +101,7 @@ def describe(parameters: type) -> list[ParameterDescription]:
         text = " ".join(texts.get(field.name, "").split())
         default: Any = field.default
         descriptions.append(ParameterDescription(field.name, hint, default, text, limits, choices))
-    return descriptions
+    return tuple(descriptions)
 
 
 def build(parameters: type[T], values: dict[str, Any]) -> T:
@@ -106,13 +125,13 @@ class PolicyParameters:
 
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: Literal["eager", "scripted"] = "eager"
+    engine: EngineName = "eager"
     """The way to run the network."""
     profile: str = "cobot_magic"
-    """Robot profile: which topics, joint names and units the drivers use."""
+    """Robot profile: the name of one that ships with the package, or a YAML file of the same form."""
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic."""
-    image_transport: Literal["raw", "compressed"] = "raw"
+    image_transport: ImageTransport = "raw"
     """Subscribe to the camera's raw image topic or to its /compressed sibling."""
     image_decoder: Literal["numpy", "cv_bridge"] = "numpy"
     """Decode raw images with the checked numpy function, or with cv_bridge from an apt install."""
@@ -133,21 +152,40 @@ class PolicyParameters:
 
 
 @dataclass(frozen=True)
-class GuardParameters:
-    """guard_node: the only process that commands the arms."""
+class TunableGuardSettings:
+    """What an operator may set about the guard's judgement; the rest is in ``svam_ros.control.settings``.
 
-    profile: str = "cobot_magic"
-    """Robot profile: which topics, joint names and units the drivers use."""
-    command_rate_hz: Annotated[float, Range(0.0, 200.0)] = 0.0
-    """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    Raises:
+        ParameterError: the arms would be stopped before they are held.
+    """
+
     max_observation_age_ms: Annotated[float, Range(50.0, 5000.0)] = 800.0
     """A chunk whose observation is older than this on arrival is rejected."""
     ramp_speed_fraction: Annotated[float, Range(0.01, 1.0)] = 0.2
     """Speed of the ramp to the first set-point, as a fraction of the limits."""
     joint_state_hold_ms: Annotated[float, Range(20.0, 2000.0)] = 150.0
-    """Joint states older than this make the arms hold."""
+    """Joint states measured longer ago than this, by their stamp, make the arms hold."""
     joint_state_stop_ms: Annotated[float, Range(50.0, 5000.0)] = 500.0
-    """Joint states older than this stop the arms until they are engaged again."""
+    """Joint states measured longer ago than this stop the arms until they are engaged again."""
+
+    def __post_init__(self) -> None:
+        if self.joint_state_stop_ms < self.joint_state_hold_ms:
+            raise ParameterError(
+                f"parameter 'joint_state_stop_ms' is {self.joint_state_stop_ms:g}, "
+                f"it must not be below joint_state_hold_ms ({self.joint_state_hold_ms:g})"
+            )
+
+
+@dataclass(frozen=True)
+class GuardParameters(TunableGuardSettings):
+    """guard_node: the only process that commands the arms."""
+
+    profile: str = "cobot_magic"
+    """Robot profile: the name of one that ships with the package, or a YAML file of the same form."""
+    limits: str = ""
+    """YAML file with the arms' limits, in the form of calibration/cobot.yaml. Empty: that file."""
+    command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
+    """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +193,8 @@ class SimulationParameters:
     """cobot_sim_node: the simulated Cobot, with the topics of the real one."""
 
     profile: str = "cobot_magic"
-    """Robot profile: which topics, joint names and units to speak."""
-    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    """Robot profile: the name of one that ships with the package, or a YAML file of the same form."""
+    task: TaskName = "lift_pot"
     """What there is to do: which objects stand on the table."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the scene: positions of the objects."""

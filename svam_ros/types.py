@@ -1,7 +1,7 @@
-"""What crosses from one layer to the next: frames, observations, chunks and motion plans.
+"""What crosses from one layer to the next: frames, joint states, observations and chunks.
 
 Every class is frozen and holds plain numpy arrays. Data goes one way:
-``CameraFrame`` -> ``Observation`` -> ``ActionChunk`` -> ``MotionPlan`` -> arm command.
+``CameraFrame`` -> ``Observation`` -> ``ActionChunk`` -> set-point -> arm command.
 
 Stamps that end in ``_ns`` without a further word are ROS time in nanoseconds (the clock of
 ``header.stamp``); ``steady_ns`` is the monotonic clock of this process, the only clock on which
@@ -21,6 +21,13 @@ FloatArray = NDArray[np.float64]
 ImageArray = NDArray[np.uint8]
 """Pixels, ``(height, width, 3)`` in RGB order."""
 
+MAX_CHUNK_STEPS = 256
+"""Steps in a chunk, and the largest index of its first: ten seconds at 25 Hz, far beyond any policy."""
+
+SLOWEST_COMMAND_RATE_HZ = 25.0
+FASTEST_COMMAND_RATE_HZ = 200.0
+"""Between these rates the drivers of the Cobot family follow streamed set-points."""
+
 
 @dataclass(frozen=True)
 class CameraFrame:
@@ -30,6 +37,18 @@ class CameraFrame:
     """``(height, width, 3)`` uint8, RGB."""
     stamp_ns: int
     """When the shutter opened, ROS time."""
+
+
+@dataclass(frozen=True)
+class ArmReading:
+    """The measured joints of one arm, or a set-point for them, from one message."""
+
+    positions: FloatArray
+    """``(7,)``: six angles in rad, gripper opening in m."""
+    velocities: FloatArray
+    """``(7,)``: rad/s and m/s; zeros where the driver reports none."""
+    stamp_ns: int
+    """When it was measured (or is due), ROS time."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +116,3 @@ class JointLimits:
     velocity: FloatArray
     acceleration: FloatArray
     jerk: FloatArray
-
-
-@dataclass(frozen=True)
-class MotionPlan:
-    """Joint targets on the plan's own clock, ending at rest.
-
-    ``positions[i]`` is due at ``start_ns + times_ns[i]``; the last velocity is zero.
-    """
-
-    start_ns: int
-    times_ns: NDArray[np.int64]
-    """``(n,)`` strictly increasing offsets from ``start_ns``."""
-    positions: FloatArray
-    """``(n, 14)``."""
-    velocities: FloatArray
-    """``(n, 14)``; the last row is zero."""
-    run_id: str
-    sequence: int

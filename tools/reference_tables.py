@@ -66,7 +66,7 @@ def profile_table() -> str:
     for name in profile_names():
         profile = load_robot_profile(name)
         left = profile.arms["left"]
-        enable = profile.enable.kind + (f" `{profile.enable.name}`" if profile.enable.name else "")
+        enable = profile.enable.kind + (f" `{profile.enable.names['left']}`" if profile.enable.names else "")
         rows.append(
             (
                 f"`{name}`",
@@ -87,7 +87,7 @@ def profile_table() -> str:
         "camera",
         "commands/s",
         "gripper m/unit",
-        "enable",
+        "enable (left)",
     )
     return markdown(head, rows)
 

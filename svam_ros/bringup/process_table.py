@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from svam_ros import graph
 from svam_ros.parameters import (
+    EngineName,
     GuardParameters,
+    ImageTransport,
     ParameterError,
     PolicyParameters,
     Range,
     SimulationParameters,
+    TaskName,
     build,
 )
 
@@ -28,10 +31,14 @@ class RobotOptions:
 
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: Literal["eager", "scripted"] = "eager"
+    engine: EngineName = "eager"
     """The way to run the network."""
     profile: str = "cobot_magic"
-    """Robot profile: which topics, joint names and units the drivers use."""
+    """Robot profile: the name of one that ships with the package, or a YAML file of the same form."""
+    limits: str = ""
+    """YAML file with the arms' limits, in the form of calibration/cobot.yaml. Empty: that file."""
+    image_transport: ImageTransport = "raw"
+    """Subscribe to the camera's raw image topic or to its /compressed sibling."""
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic."""
     namespace: str = ""
@@ -46,10 +53,14 @@ class SimulationOptions(RobotOptions):
 
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic; in simulation, the task's own."""
-    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    task: TaskName = "lift_pot"
     """What there is to do: which objects stand on the table."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the scene: positions of the objects."""
+    driver_quirks: bool = False
+    """Behave as badly as the real drivers can: missing joint names mean 0 rad, six velocities."""
+    publish_compressed: bool = False
+    """Publish JPEG pictures on the camera's /compressed sibling too, even if image_transport is raw."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +91,11 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "model": options.model,
             "engine": options.engine,
             "profile": options.profile,
+            "image_transport": options.image_transport,
             "instruction": options.instruction,
         },
     )
-    guard = build(GuardParameters, {"profile": options.profile})
+    guard = build(GuardParameters, {"profile": options.profile, "limits": options.limits})
     return (
         _spec(graph.GUARD_NODE, guard, options),
         _spec(graph.POLICY_NODE, policy, options, managed=True),
@@ -100,7 +112,13 @@ def simulation_processes(options: SimulationOptions) -> tuple[ProcessSpec, ...]:
     """
     simulation = build(
         SimulationParameters,
-        {"profile": options.profile, "task": options.task, "seed": options.seed},
+        {
+            "profile": options.profile,
+            "task": options.task,
+            "seed": options.seed,
+            "driver_quirks": options.driver_quirks,
+            "publish_compressed": options.publish_compressed or options.image_transport == "compressed",
+        },
     )
     if not options.instruction:
         # Imported only now: the real robot starts without MuJoCo.

@@ -15,6 +15,7 @@ from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.demo_session import DemoFailed, DemoSession
 from svam_ros.cli.display import has_display
 from svam_ros.cli.report_folder import claim_report_folder
+from svam_ros.cobot import load_robot_profile
 from svam_ros.profiling.run_report import RunReport, write_report_json
 from svam_ros.profiling.stage_table import live_line, run_table
 
@@ -29,10 +30,12 @@ def run_demo(options: DemoOptions) -> int:
 
     Raises:
         ReportFolderError: the folder holds something that is not a report, or another demo writes there.
+        CalibrationError: the robot profile cannot be used.
         DemoFailed: a process ended or refused; the arms were stopped.
     """
     console = Console()
     _interrupt_on_signals()
+    load_robot_profile(options.profile)  # a wrong one is refused before anything is started or replaced
     _check_model(options)
     movable = options.report == DemoOptions().report
     with claim_report_folder(options.report, movable) as folder:

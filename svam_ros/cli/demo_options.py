@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from svam_ros.parameters import Range
+from svam_ros.parameters import EngineName, Range, TaskName
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DemoOptions:
     `svam demo --model path/to/model --report my_report --headless`.
     """
 
-    task: Literal["lift_pot", "place_to_pot"] = "lift_pot"
+    task: TaskName = "lift_pot"
     """What there is to do."""
     episodes: Annotated[int, Range(1, 1000)] = 3
     """How many scenes to try, with seeds counting up from --seed."""
@@ -30,8 +30,14 @@ class DemoOptions:
     """Seed of the first scene."""
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: Literal["eager", "scripted"] = "eager"
+    engine: EngineName = "eager"
     """The way to run the network."""
+    profile: str = "cobot_magic"
+    """Robot profile that all three processes speak: the name of one that ships with the package, or a YAML
+    file of the same form. So your own can be tried before it meets a robot."""
+    driver_quirks: bool = False
+    """Let the simulated drivers behave as badly as the real ones can: missing joint names mean 0 rad, six
+    velocities for seven joints."""
     domain_id: Annotated[int, Range(-1, 232)] = -1
     """ROS domain; -1 takes one that nobody uses. ROS_DOMAIN_ID is ignored on purpose: the demo's topics are
     those of the real drivers, and must not reach a robot that is on the user's own domain. A domain that is

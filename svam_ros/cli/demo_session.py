@@ -66,10 +66,15 @@ class DemoSession:
         self._supervisor = Supervisor({**os.environ}, options.report / "logs")
         self._processes = simulation_processes(
             SimulationOptions(
-                model=options.model, engine=options.engine, task=options.task, seed=options.seed
+                model=options.model,
+                engine=options.engine,
+                profile=options.profile,
+                task=options.task,
+                seed=options.seed,
+                driver_quirks=options.driver_quirks,
             )
         )
-        self.profile = load_robot_profile("cobot_magic")
+        self.profile = load_robot_profile(options.profile)
         self._cobot = load_cobot()
         self.figures = RunFigures()
         self.files: list[EpisodeFiles] = []

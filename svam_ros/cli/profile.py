@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.console import Console
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
-from svam_ros.parameters import Range
+from svam_ros.parameters import EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.profiling.latency_histogram import LatencySummary, summarize_stages
 from svam_ros.profiling.stage_table import stage_table
@@ -33,7 +33,7 @@ class ProfileOptions:
 
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: Literal["eager", "scripted"] = "eager"
+    engine: EngineName = "eager"
     """The way to run the network."""
     repeats: Annotated[int, Range(1, 100_000)] = 50
     """Passes that are timed, after the engine has warmed up."""

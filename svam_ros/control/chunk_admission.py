@@ -11,10 +11,7 @@ from svam_ros.cobot import Cobot
 from svam_ros.control.clocks import NS_PER_MS
 from svam_ros.control.faults import Fault, Finding
 from svam_ros.control.settings import GuardSettings
-from svam_ros.types import ActionChunk, FloatArray
-
-MAX_STEPS = 256
-"""Steps in a chunk, and the largest index of its first: ten seconds at 25 Hz, far beyond any policy."""
+from svam_ros.types import MAX_CHUNK_STEPS, ActionChunk, FloatArray
 
 MAX_STAMP_NS = 2**62
 """Stamps stay so far inside 64 bits that sums with them do too."""
@@ -82,15 +79,16 @@ class ChunkAdmission:
         actions, joints = chunk.actions, len(self._cobot.joint_names)
         if not isinstance(actions, np.ndarray) or actions.dtype != np.float64:
             return Finding(Fault.CHUNK_MALFORMED, f"actions are {_kind(actions)}, expected float64")
-        if actions.ndim != 2 or actions.shape[1] != joints or not 1 <= len(actions) <= MAX_STEPS:
+        if actions.ndim != 2 or actions.shape[1] != joints or not 1 <= len(actions) <= MAX_CHUNK_STEPS:
             return Finding(
-                Fault.CHUNK_MALFORMED, f"actions are {actions.shape}, expected (1 to {MAX_STEPS}, {joints})"
+                Fault.CHUNK_MALFORMED,
+                f"actions are {actions.shape}, expected (1 to {MAX_CHUNK_STEPS}, {joints})",
             )
-        if not (0 <= chunk.first_step <= MAX_STEPS and abs(chunk.observation_stamp_ns) < MAX_STAMP_NS):
+        if not (0 <= chunk.first_step <= MAX_CHUNK_STEPS and abs(chunk.observation_stamp_ns) < MAX_STAMP_NS):
             return Finding(
                 Fault.CHUNK_MALFORMED,
                 f"first step {chunk.first_step} at stamp {chunk.observation_stamp_ns} ns, "
-                f"allowed is step 0 to {MAX_STEPS}",
+                f"allowed is step 0 to {MAX_CHUNK_STEPS}",
             )
         if not np.isfinite(actions).all():
             step, joint = np.argwhere(~np.isfinite(actions))[0]

@@ -15,7 +15,7 @@ from svam_ros.control.chunk_admission import ChunkAdmission
 from svam_ros.control.chunk_curve import ChunkCurve, Reference, knot_velocities
 from svam_ros.control.faults import Fault, Finding
 from svam_ros.control.settings import GuardSettings
-from svam_ros.types import ActionChunk, MotionPlan
+from svam_ros.types import ActionChunk
 
 
 class ChunkTimeline:
@@ -33,7 +33,6 @@ class ChunkTimeline:
         self._linear[list(cobot.gripper_indices)] = True
         self._admission = ChunkAdmission(cobot, settings)
         self._curve: ChunkCurve | None = None
-        self._newest_chunk: tuple[str, int] = ("", 0)
         self.chunks_accepted = 0
         self.steps_clamped = 0
         """Steps that lay outside a joint limit, within the tolerance."""
@@ -68,7 +67,6 @@ class ChunkTimeline:
             return Finding(Fault.CHUNK_LATE, f"its last step was due {late_ms:.0f} ms ago")
         self._admission.admit(chunk)
         self._curve = self._spliced(steps, committed_ns)
-        self._newest_chunk = (chunk.run_id, chunk.sequence)
         self.chunks_accepted += 1
         outside = (chunk.actions < self._limits.lower) | (chunk.actions > self._limits.upper)
         self.steps_clamped += int(outside.any(axis=1).sum())
@@ -77,22 +75,6 @@ class ChunkTimeline:
     def reference(self, at_ns: int) -> Reference | None:
         """What the chunks say about ``at_ns``; ``None`` while there are none."""
         return None if self._curve is None else self._curve.at(at_ns)
-
-    def plan(self, now_ns: int) -> MotionPlan | None:
-        """All that is still to come, from ``now_ns`` to rest; ``None`` when nothing is."""
-        if self._curve is None or self._curve.end_ns <= now_ns:
-            return None
-        start = self._curve.at(now_ns)
-        later = self._curve.times_ns > now_ns
-        run_id, sequence = self._newest_chunk
-        return MotionPlan(
-            start_ns=now_ns,
-            times_ns=np.concatenate([[0], self._curve.times_ns[later] - now_ns]),
-            positions=np.vstack([start.positions, self._curve.positions[later]]),
-            velocities=np.vstack([start.velocities, self._curve.velocities[later]]),
-            run_id=run_id,
-            sequence=sequence,
-        )
 
     def _curve_of(self, chunk: ActionChunk, ros_to_steady_ns: int) -> ChunkCurve:
         actions = np.clip(chunk.actions, self._limits.lower, self._limits.upper)

@@ -21,8 +21,6 @@ class Reaction(Enum):
     """The arms brake within their limits and stay; only an operator's engage starts motion again."""
     REFUSE = "refuse"
     """What was asked for does not begin; nothing has moved."""
-    EXIT = "exit"
-    """The process ends with a code that its supervisor understands."""
 
 
 class Fault(Enum):
@@ -39,9 +37,10 @@ class Fault(Enum):
     CHUNK_BEFORE_ENGAGE = ("a chunk's observation is older than the last engage", Reaction.REJECT)
     CHUNK_LATE = ("every step of a chunk was already past when it arrived", Reaction.REJECT)
     JOINT_STATES_MALFORMED = ("joint states have the wrong shape or hold NaN", Reaction.REJECT)
+    JOINT_STATES_FROM_FUTURE = ("joint states are stamped in the future", Reaction.REJECT)
     CHUNKS_EXHAUSTED = ("no fresh chunk: the last one has been played to its end", Reaction.HOLD)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
-    JOINT_STATES_LOST = ("joint states have stopped arriving", Reaction.STOP)
+    JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
     GUARD_WAS_LATE = ("the guard was not run for longer than it can catch up", Reaction.HOLD)
     TARGET_NOT_FINITE = ("a joint target inside the guard is NaN or infinite", Reaction.HOLD)
     MOTION_NOT_COMPUTABLE = ("the next motion step could not be computed", Reaction.HOLD)

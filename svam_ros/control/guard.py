@@ -20,7 +20,7 @@ from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
 from svam_ros.control.settings import GuardSettings
 from svam_ros.control.step_counter import StepCounter
-from svam_ros.types import ActionChunk, ArmState, MotionPlan
+from svam_ros.types import ActionChunk, ArmReading
 
 __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
 
@@ -120,17 +120,23 @@ class Guard:
         committed_ns = self._clock.last_due_ns + self._lookahead_ns
         return self._counted(self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns))
 
-    def observe_arms(self, arms: ArmState, received_ns: int) -> Finding | None:
-        """Take measured joints in.
+    def observe_arm(
+        self, arm: str, reading: ArmReading, ros_to_steady_ns: int, now_ns: int
+    ) -> Finding | None:
+        """Take the measured joints of one arm in.
+
+        They count as fresh for as long as their stamp is, and only when it is newer than the arm's last.
 
         Args:
-            arms: both arms.
-            received_ns: steady time at which the older of the two halves arrived.
+            arm: ``"left"`` or ``"right"``.
+            reading: as it arrived; anything may be wrong with it.
+            ros_to_steady_ns: add this to a ROS stamp to get steady time.
+            now_ns: steady time.
 
         Returns:
             ``None``, or why they were rejected; rejected ones do not count as having arrived.
         """
-        return self._counted(self._joints.observe(arms, received_ns))
+        return self._counted(self._joints.observe(arm, reading, ros_to_steady_ns, now_ns))
 
     # -- what goes out -----------------------------------------------------------------------------
 
@@ -156,10 +162,6 @@ class Guard:
             if self._limiter is not None:
                 command = self._step(self._limiter, due_ns, stale)
         return command
-
-    def plan(self, now_ns: int) -> MotionPlan | None:
-        """What the chunks in force still ask for, ending at rest; ``None`` when nothing is left."""
-        return self._timeline.plan(now_ns + self._lookahead_ns)
 
     def status(self, now_ns: int) -> GuardStatus:
         """State, reasons and counters."""

@@ -53,7 +53,7 @@ class GuardStatus:
     at_rest: bool
     """The last set-point stands still, or there is none."""
     joint_state_age_ms: float | None
-    """Time since joint states last arrived; ``None`` before the first."""
+    """Age of the joint states by their stamp, the older arm's; ``None`` before both have reported."""
     chunks_accepted: int
     steps_executed: int
     """Control periods (25 a second) in which the arms acted on a fresh chunk, approaching or following."""

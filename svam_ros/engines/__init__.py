@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.parameters import EngineName
 
-ENGINE_NAMES = ("eager", "scripted")
+ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 
 
 def create_engine(

@@ -51,7 +51,7 @@ class CobotSimNode(Node):
 
     def __init__(self) -> None:
         super().__init__(graph.SIMULATION_NODE)
-        declare_parameters(self, SimulationParameters, _fixed_parameters, lambda _name, _value: None)
+        declare_parameters(self, SimulationParameters, _fixed_parameters)
         self._options = read_parameters(self, SimulationParameters)
         self._profile = load_robot_profile(self._options.profile)
         self.cycle_period_s = physics_slice_s(self._profile)
@@ -79,10 +79,12 @@ class CobotSimNode(Node):
                 JointState, topics.command_topic, partial(self._on_command, arm), qos.NEWEST_SAMPLE
             )
         enable = self._profile.enable
-        if enable.kind == "topic":
-            self.create_subscription(Bool, enable.name, self._on_enable, qos.STATUS)
-        elif enable.kind == "service":
-            self.create_service(SetBool, enable.name, self._on_enable_service)
+        for name in sorted(set(enable.names.values())):
+            arms = [arm for arm in ARM_NAMES if enable.names[arm] == name]
+            if enable.kind == "topic":
+                self.create_subscription(Bool, name, partial(self._on_enable, arms), qos.STATUS)
+            else:
+                self.create_service(SetBool, name, partial(self._on_enable_service, arms))
         self._episode = self.create_publisher(DiagnosticArray, graph.EPISODE_TOPIC, qos.STATUS)
         self.create_service(Trigger, graph.RESET_SERVICE, self._on_reset)
         self.create_timer(0.1, self._publish_episode)
@@ -132,7 +134,7 @@ class CobotSimNode(Node):
     def _publish_states(self) -> None:
         for arm in ARM_NAMES:
             report = self._simulation.driver_report(arm)
-            names = self._profile.arms[arm].joint_names
+            names = self._profile.arms[arm].state_joint_names
             self._states[arm].publish(
                 joint_state_message(
                     names, report.positions, report.velocities, report.efforts, self._stamp_ns
@@ -154,15 +156,19 @@ class CobotSimNode(Node):
                 f"the {arm} arm's driver refused a command: {dict(driver.refused)}", throttle_duration_sec=1.0
             )
 
-    def _on_enable(self, message: Bool) -> None:
-        for driver in self._simulation.drivers.values():
-            driver.enable(message.data)
+    def _on_enable(self, arms: list[str], message: Bool) -> None:
+        self._enable(arms, message.data)
 
-    def _on_enable_service(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        for driver in self._simulation.drivers.values():
-            driver.enable(request.data)
+    def _on_enable_service(
+        self, arms: list[str], request: SetBool.Request, response: SetBool.Response
+    ) -> SetBool.Response:
+        self._enable(arms, request.data)
         response.success = True
         return response
+
+    def _enable(self, arms: list[str], enabled: bool) -> None:
+        for arm in arms:
+            self._simulation.drivers[arm].enable(enabled)
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._options = read_parameters(self, SimulationParameters)
@@ -283,7 +289,7 @@ def physics_slice_s(profile: RobotProfile) -> float:
 def _driver_settings(profile: RobotProfile, quirks: bool) -> dict[str, DriverSettings]:
     return {
         arm: DriverSettings(
-            profile.arms[arm].joint_names,
+            profile.arms[arm].command_joint_names,
             quirks,
             profile.gripper.metres_per_unit,
             reads_speed_percent=profile.speed_percent is not None,

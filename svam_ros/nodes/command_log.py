@@ -11,8 +11,9 @@ from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.profiling.motion_audit import MotionAudit, arm_limits, audit_commands, worst_of
-from svam_ros.translation.joint_states import ArmReading, read_joint_state
+from svam_ros.translation.joint_states import read_command
 from svam_ros.translation.rejection import RejectedMessage
+from svam_ros.types import ArmReading
 
 
 class CommandLog:
@@ -60,6 +61,6 @@ class CommandLog:
 
     def _on_command(self, arm: str, message: JointState) -> None:
         try:
-            self._readings[arm].append(read_joint_state(message, self._profile, arm))
+            self._readings[arm].append(read_command(message, self._profile, arm))
         except RejectedMessage:
             self.malformed += 1

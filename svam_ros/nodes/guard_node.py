@@ -11,7 +11,6 @@ import time
 from functools import partial
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -27,14 +26,13 @@ from svam_ros.nodes.message_conversion import command_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
-from svam_ros.parameters import GuardParameters, ParameterError, describe
+from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.commands import arm_command
-from svam_ros.translation.joint_states import ArmReading, read_joint_state
+from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ArmState
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ
 
-MIN_COMMAND_RATE_HZ = 25.0
 SHUTDOWN_PATIENCE_S = 1.0
 """Braking from full speed takes half of this; after it the process ends in any case."""
 
@@ -55,14 +53,12 @@ class GuardNode(Node):
 
     def __init__(self) -> None:
         super().__init__(graph.GUARD_NODE)
-        declare_parameters(self, GuardParameters, _all_parameters, lambda _name, _value: None)
+        declare_parameters(self, GuardParameters, _all_parameters)
         parameters = read_parameters(self, GuardParameters)
-        self._cobot = load_cobot()
+        self._cobot = load_cobot(parameters.limits)
         self._profile = load_robot_profile(parameters.profile)
         settings = _settings(parameters, self._profile.command_rate_hz)
         self._guard = Guard(self._cobot, settings)
-        self._readings: dict[str, ArmReading] = {}
-        self._received_ns: dict[str, int] = {}
         # Set-points are stamped on the plan's clock. The offset to ROS time is fixed, so that the stamps
         # keep the plan's even spacing.
         self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
@@ -149,22 +145,16 @@ class GuardNode(Node):
             self._warn(f"chunk {chunk.run_id}/{chunk.sequence} not used: {_sentence(finding)}")
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:
+        now_ns, now_ros_ns = time.monotonic_ns(), self._now_ros_ns()
         try:
-            self._readings[arm] = read_joint_state(message, self._profile, arm)
+            reading = read_joint_state(message, self._profile, arm, now_ros_ns)
         except RejectedMessage as error:
             self._rejected_messages += 1
             self._warn(f"joint state not used: {error}")
             return
-        self._received_ns[arm] = time.monotonic_ns()
-        if len(self._readings) == len(ARM_NAMES):
-            left, right = (self._readings[name] for name in ARM_NAMES)
-            arms = ArmState(
-                np.concatenate([left.positions, right.positions]),
-                np.concatenate([left.velocities, right.velocities]),
-                left.stamp_ns,
-                right.stamp_ns,
-            )
-            self._guard.observe_arms(arms, min(self._received_ns.values()))
+        finding = self._guard.observe_arm(arm, reading, now_ns - now_ros_ns, now_ns)
+        if finding is not None:
+            self._warn(f"joint state not used: {_sentence(finding)}")
 
     def _on_engage(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         findings = self._guard.engage(time.monotonic_ns())
@@ -247,18 +237,13 @@ def _all_parameters() -> frozenset[str]:
 
 def _settings(parameters: GuardParameters, profile_rate_hz: float) -> GuardSettings:
     rate_hz = parameters.command_rate_hz or profile_rate_hz
-    if rate_hz < MIN_COMMAND_RATE_HZ:
+    if rate_hz < SLOWEST_COMMAND_RATE_HZ:
         raise ParameterError(
             f"parameter 'command_rate_hz' is {rate_hz:g}, allowed is 0 (the profile's rate) "
-            f"or {MIN_COMMAND_RATE_HZ:g} to 200"
+            f"or {SLOWEST_COMMAND_RATE_HZ:g} to {FASTEST_COMMAND_RATE_HZ:g}"
         )
-    return GuardSettings(
-        tick_rate_hz=rate_hz,
-        max_observation_age_ms=parameters.max_observation_age_ms,
-        ramp_speed_fraction=parameters.ramp_speed_fraction,
-        joint_state_hold_ms=parameters.joint_state_hold_ms,
-        joint_state_stop_ms=parameters.joint_state_stop_ms,
-    )
+    tuned = {d.name: getattr(parameters, d.name) for d in describe(TunableGuardSettings)}
+    return GuardSettings(tick_rate_hz=rate_hz, **tuned)
 
 
 def _sentence(finding: Finding) -> str:

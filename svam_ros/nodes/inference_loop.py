@@ -16,10 +16,9 @@ import numpy as np
 
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
-from svam_ros.translation.joint_states import ArmReading
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ActionChunk, CameraFrame, Observation
+from svam_ros.types import ActionChunk, ArmReading, CameraFrame, Observation
 
 SILENCE_S = 1.0
 """Without a chunk for this long, the diagnostics say what is missing."""

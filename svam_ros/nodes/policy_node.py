@@ -3,6 +3,10 @@
 A managed node: *configure* loads and verifies the model and warms it up, *activate* starts making
 chunks, *deactivate* stops, *cleanup* frees the engine. It may be slow, crash or run out of memory:
 the guard brakes when chunks stop.
+
+The instruction in force is the value of the parameter ``instruction``: the last one that was accepted,
+whether it came with the start, by a parameter service or on the topic, and in whatever state the node
+was. It is kept through every transition and ends with the process; only another one replaces it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -31,7 +36,7 @@ from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
-from svam_ros.parameters import PolicyParameters, describe
+from svam_ros.parameters import ParameterError, PolicyParameters, describe
 from svam_ros.profiling.latency_histogram import summarize_stages
 from svam_ros.translation.images import camera_frame, decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
@@ -52,18 +57,22 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__(graph.POLICY_NODE)
-        declare_parameters(self, PolicyParameters, self._fixed_parameters, self._on_parameter)
+        declare_parameters(self, PolicyParameters, self._fixed_parameters, _check_parameter)
         read_parameters(self, PolicyParameters)
         self._exit_code: int | None = None
         self._engine: PolicyEngine | None = None
         self._loop: InferenceLoop | None = None
         self._cobot: Cobot = load_cobot()
         self._profile: RobotProfile | None = None
-        self._instruction = ""
         self._chunk_publisher = self.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
         self._timing_publisher = self.create_publisher(DiagnosticArray, graph.TIMING_TOPIC, qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
         self._inputs = PolledSubscriptions(self)
+        # Of the node's whole life: a subscription made anew would be given the latched instruction again,
+        # over a newer one that came as a parameter.
+        self._instructions = PolledSubscriptions(self)
+        self._instructions.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
+        self.add_post_set_parameters_callback(self._on_parameters)
         self._rejected_messages = 0
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -86,7 +95,7 @@ class PolicyNode(LifecycleNode):
             self._check_engine(self._engine)
             self._subscribe(parameters, self._profile)
             if parameters.instruction:
-                self._set_instruction(parameters.instruction)
+                check_instruction(parameters.instruction)
         except Exception as error:  # rclpy would swallow it, and nobody would know why
             self.get_logger().error(f"cannot configure: {error}")
             self._free()
@@ -108,8 +117,8 @@ class PolicyNode(LifecycleNode):
         self._loop = InferenceLoop(
             self._engine, settings, self._now_ns, self._publish_chunk, self._publish_timing, self._warn
         )
-        if self._instruction:
-            self._loop.set_instruction(self._instruction)
+        if parameters.instruction:
+            self._loop.set_instruction(check_instruction(parameters.instruction))
         self._loop.start()
         self.get_logger().info(f"active: run {settings.run_id}")
         return super().on_activate(state)
@@ -142,9 +151,11 @@ class PolicyNode(LifecycleNode):
     def release(self) -> None:
         """Stop the thread, free the engine."""
         self._free()
+        self._instructions.close()
 
     def cycle(self) -> None:
         """Hand frames, joint states and instructions to the inference thread."""
+        self._instructions.poll()
         self._inputs.poll()
 
     # -- inputs ---------------------------------------------------------------------------------
@@ -158,7 +169,6 @@ class PolicyNode(LifecycleNode):
             decode = choose_raw_decoder(parameters.image_decoder, profile.camera.encoding)
             kind = Image
         self._inputs.subscribe(kind, topic, partial(self._on_image, decode), qos.NEWEST_FRAME)
-        self._inputs.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
         for arm in ARM_NAMES:
             state_topic = profile.arms[arm].state_topic
             self._inputs.subscribe(
@@ -175,22 +185,22 @@ class PolicyNode(LifecycleNode):
         if self._loop is None or self._profile is None:
             return
         try:
-            self._loop.add_reading(arm, read_joint_state(message, self._profile, arm))
+            self._loop.add_reading(arm, read_joint_state(message, self._profile, arm, self._now_ns()))
         except RejectedMessage as error:
             self._rejected_messages += 1
             self._warn(f"joint state not used: {error}")
 
     def _on_instruction(self, message: String) -> None:
-        try:
-            self._set_instruction(message.data)
-        except RejectedMessage as error:
+        (result,) = self.set_parameters([Parameter(INSTRUCTION_PARAMETER, value=message.data.strip())])
+        if not result.successful:
             self._rejected_messages += 1
-            self._warn(f"instruction not used: {error}")
+            self._warn(f"instruction not used: {result.reason}")
 
-    def _set_instruction(self, text: str) -> None:
-        self._instruction = check_instruction(text)
-        if self._loop is not None:
-            self._loop.set_instruction(self._instruction)
+    def _on_parameters(self, changes: list[Parameter]) -> None:
+        """Parameters have been set: act on a new instruction."""
+        for change in changes:
+            if change.name == INSTRUCTION_PARAMETER and self._loop is not None:
+                self._loop.set_instruction(check_instruction(change.value))
 
     # -- outputs --------------------------------------------------------------------------------
 
@@ -216,7 +226,7 @@ class PolicyNode(LifecycleNode):
                 values[f"{stage}_p99_ms"] = f"{summary.p99:.2f}"
         values["model"] = self._engine.model_name if self._engine else "none"
         values["engine"] = self._engine.name if self._engine else "none"
-        values["instruction"] = self._instruction
+        values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
         waiting_for = self._loop.waiting_for() if self._loop else ""
         level = DiagnosticStatus.WARN if waiting_for else DiagnosticStatus.OK
         if self._loop is None:
@@ -237,10 +247,6 @@ class PolicyNode(LifecycleNode):
         if self._engine is None:
             return frozenset()
         return frozenset(d.name for d in describe(PolicyParameters)) - {INSTRUCTION_PARAMETER}
-
-    def _on_parameter(self, name: str, value: Any) -> None:
-        if name == INSTRUCTION_PARAMETER and value:
-            self._set_instruction(value)
 
     def _check_engine(self, engine: PolicyEngine) -> None:
         if abs(engine.step_s - self._cobot.control_period_s) > 1e-9:
@@ -265,6 +271,14 @@ class PolicyNode(LifecycleNode):
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    if name == INSTRUCTION_PARAMETER:
+        try:
+            check_instruction(value)
+        except RejectedMessage as error:
+            raise ParameterError(f"parameter '{name}' is {value[:80]!r}: {error}") from error
 
 
 def main() -> int:

@@ -39,7 +39,6 @@ TRANSITIONS = {
     "cleanup": Transition.TRANSITION_CLEANUP,
 }
 
-
 RESULTS = {
     "configure": "inactive",
     "activate": "active",
@@ -49,7 +48,7 @@ RESULTS = {
 """State that a transition leads to, by its label in lifecycle_msgs."""
 
 ANSWER_PATIENCE_S = 4.0
-"""After this time without an answer a request is repeated, or its effect looked at."""
+"""Far longer than any of our services takes to answer."""
 
 
 class OperatorError(RuntimeError):
@@ -68,6 +67,7 @@ class Operator:
         namespace: where our nodes are.
         on_timing: called with the values of every timing message, in the operator's thread.
         check: called while waiting; raises to end the wait early (a child process died, say).
+        answer_patience_s: after this time without an answer a request is repeated, or its effect looked at.
     """
 
     def __init__(
@@ -76,8 +76,10 @@ class Operator:
         namespace: str = "",
         on_timing: Callable[[dict[str, str]], None] = lambda _values: None,
         check: Callable[[], None] = lambda: None,
+        answer_patience_s: float = ANSWER_PATIENCE_S,
     ) -> None:
         self._check = check
+        self._answer_patience_s = answer_patience_s
         self._on_timing = on_timing
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -199,7 +201,7 @@ class Operator:
             self.wait_until(f"service {name}", client.service_is_ready, timeout_s)
             future = client.call_async(request)
             while True:
-                patience_s = min(ANSWER_PATIENCE_S, deadline - time.monotonic())
+                patience_s = min(self._answer_patience_s, deadline - time.monotonic())
                 try:
                     self.wait_until(f"the answer of {name}", future.done, patience_s)
                     return future.result()

@@ -23,19 +23,27 @@ T = TypeVar("T")
 _EVERY_NODE_HAS = frozenset({"use_sim_time", "start_type_description_service"})
 
 CheckValue = Callable[[str, Any], None]
-"""Called with name and value of every change; raises ParameterError or ValueError to refuse it."""
+"""Called with name and value of every proposed change; raises ParameterError or ValueError to refuse it.
+
+It must change nothing: other changes of the same request may still be refused, and then none is made."""
+
+
+def _accept(_name: str, _value: Any) -> None:
+    """No test beyond the description's."""
 
 
 def declare_parameters(
-    node: Node, kind: type, fixed: Callable[[], frozenset[str]], check: CheckValue
+    node: Node, kind: type, fixed: Callable[[], frozenset[str]], check: CheckValue = _accept
 ) -> None:
     """Declare every field of ``kind`` on ``node`` and validate all later changes.
+
+    Acting on a change is for ``node.add_post_set_parameters_callback`` (newer than Humble).
 
     Args:
         node: the node.
         kind: a parameter dataclass of :mod:`svam_ros.parameters`.
         fixed: names that may not change now (asked at every change).
-        check: a further test of a new value.
+        check: a further test of a new value, without side effects.
 
     Raises:
         ParameterError: a value given at start is not allowed.

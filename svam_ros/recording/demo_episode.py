@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ from svam_ros.recording.episode_file import EPISODE_METADATA
 from svam_ros.recording.episode_reader import EpisodeMessage, EpisodeReadError, read_episode, read_metadata
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.images import decode_colour_image, decode_compressed_image
-from svam_ros.translation.joint_states import read_joint_state
+from svam_ros.translation.joint_states import read_command, read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ActionChunk, FloatArray, ImageArray, JointLimits
+from svam_ros.types import ActionChunk, ArmReading, FloatArray, ImageArray, JointLimits
 
 MAX_STILLS = 40
 """Pictures kept of an episode; between half as many and this many."""
@@ -208,11 +209,19 @@ def load_episode(
     )
 
 
+def _state(profile: RobotProfile, arm: str, message: EpisodeMessage) -> ArmReading:
+    return read_joint_state(message.message, profile, arm, message.log_time_ns)
+
+
+def _command(profile: RobotProfile, arm: str, message: EpisodeMessage) -> ArmReading:
+    return read_command(message.message, profile, arm)
+
+
 class _Rows:
     """Positions of one arm as they come in."""
 
-    def __init__(self, profile: RobotProfile, arm: str, period_ns: int) -> None:
-        self._profile, self._arm, self._period_ns = profile, arm, period_ns
+    def __init__(self, read: Callable[[EpisodeMessage], ArmReading], period_ns: int) -> None:
+        self._read, self._period_ns = read, period_ns
         self._stamps: list[int] = []
         self._positions: list[FloatArray] = []
 
@@ -221,7 +230,7 @@ class _Rows:
         if self._stamps and self._period_ns and stamp - self._stamps[-1] < self._period_ns:
             return
         try:
-            reading = read_joint_state(message.message, self._profile, self._arm)
+            reading = self._read(message)
             stamp, positions = reading.stamp_ns, reading.positions
         except RejectedMessage:
             positions = np.full(7, np.nan)
@@ -242,8 +251,8 @@ class _Collector:
         self.stills: list[tuple[int, bytes]] = []
         self.chunks: list[ActionChunk] = []
         self.timings: list[StageTimes] = []
-        self.states = {arm: _Rows(profile, arm, STATE_PERIOD_NS) for arm in ARM_NAMES}
-        self.commands = {arm: _Rows(profile, arm, 0) for arm in ARM_NAMES}
+        self.states = {arm: _Rows(partial(_state, profile, arm), STATE_PERIOD_NS) for arm in ARM_NAMES}
+        self.commands = {arm: _Rows(partial(_command, profile, arm), 0) for arm in ARM_NAMES}
         self._stride, self._frames = 1, 0
         image_topic = profile.camera.image_topic
         self.handlers: dict[str, Callable[[EpisodeMessage], None]] = {

@@ -17,11 +17,11 @@ from svam_ros.recording.episode_file import EPISODE_METADATA
 from svam_ros.recording.episode_reader import read_episode, read_metadata
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.images import camera_frame, decode_colour_image
-from svam_ros.translation.joint_states import ArmReading, read_joint_state
+from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk, Observation
+from svam_ros.types import ActionChunk, ArmReading, Observation
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _readings(path: Path, profile: RobotProfile) -> dict[str, list[ArmReading]]:
     for message in read_episode(path, arm_of):
         arm = arm_of[message.topic]
         try:
-            reading = read_joint_state(message.message, profile, arm)
+            reading = read_joint_state(message.message, profile, arm, message.log_time_ns)
         except RejectedMessage:
             continue
         if not readings[arm] or reading.stamp_ns > readings[arm][-1].stamp_ns:

@@ -15,9 +15,8 @@ import numpy as np
 from svam_ros.cobot import Cobot
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk
+from svam_ros.types import MAX_CHUNK_STEPS, ActionChunk
 
-MAX_STEPS = 256
 _IDENTITY = re.compile(r"(?P<run_id>[A-Za-z0-9_-]{1,64})/(?P<sequence>[0-9]{1,18})", re.ASCII)
 
 
@@ -41,8 +40,8 @@ def read_chunk(message: Any, cobot: Cobot) -> ActionChunk:
     if sorted(names) != sorted(cobot.joint_names):
         raise RejectedMessage(f"chunk names joints {names}, expected {list(cobot.joint_names)}")
     points = list(message.points)
-    if not 1 <= len(points) <= MAX_STEPS:
-        raise RejectedMessage(f"chunk has {len(points)} steps, allowed is 1 to {MAX_STEPS}")
+    if not 1 <= len(points) <= MAX_CHUNK_STEPS:
+        raise RejectedMessage(f"chunk has {len(points)} steps, allowed is 1 to {MAX_CHUNK_STEPS}")
     rows = [np.asarray(point.positions, dtype=np.float64) for point in points]
     if any(row.shape != (len(names),) for row in rows):
         raise RejectedMessage(f"a chunk step has not {len(names)} positions")

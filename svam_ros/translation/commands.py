@@ -50,7 +50,7 @@ def arm_command(profile: RobotProfile, arm: str, positions: FloatArray, velociti
     effort = np.zeros_like(position)
     effort[-1] = profile.gripper_effort
     return ArmCommand(
-        profile.arms[arm].joint_names,
+        profile.arms[arm].command_joint_names,
         tuple(position.tolist()),
         tuple(velocity.tolist()),
         tuple(effort.tolist()),

@@ -16,11 +16,16 @@ def check_instruction(text: str) -> str:
     """
     text = text.strip()
     if not text:
-        raise RejectedMessage("the instruction is empty: say what to do, such as 'lift the pot'")
+        raise RejectedMessage(
+            "the instruction is empty; allowed is a sentence such as 'lift the pot', "
+            f"of 1 to {MAX_INSTRUCTION_CHARACTERS} printable characters"
+        )
     if len(text) > MAX_INSTRUCTION_CHARACTERS:
         raise RejectedMessage(
-            f"the instruction has {len(text)} characters, allowed are {MAX_INSTRUCTION_CHARACTERS}"
+            f"the instruction has {len(text)} characters, allowed are 1 to {MAX_INSTRUCTION_CHARACTERS}"
         )
     if not text.isprintable():
-        raise RejectedMessage("the instruction has control characters or line breaks")
+        raise RejectedMessage(
+            "the instruction has control characters or line breaks; allowed is one line of printable text"
+        )
     return text

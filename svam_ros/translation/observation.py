@@ -13,9 +13,8 @@ from collections import deque
 import numpy as np
 
 from svam_ros.cobot import ARM_NAMES
-from svam_ros.translation.joint_states import ArmReading
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ArmState, CameraFrame, Observation
+from svam_ros.types import ArmReading, ArmState, CameraFrame, Observation
 
 READINGS_KEPT = 400
 """States kept per arm: two seconds at 200 Hz, far longer than any frame is used."""

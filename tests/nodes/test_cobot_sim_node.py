@@ -9,13 +9,17 @@ import time
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import SetBool
 from support.fake_cobot import FakeCobot, wait_for
 from support.processes import spec
 
 from svam_ros import graph
-from svam_ros.cobot import ARM_NAMES, load_robot_profile
+from svam_ros.bringup.process_table import SimulationOptions
+from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import command_message
 from svam_ros.nodes.robot_operator import Operator
+from svam_ros.translation.commands import arm_command
 from svam_ros.translation.images import camera_frame, decode_colour_image
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.stamps import stamp_to_ns
@@ -52,7 +56,7 @@ def test_it_speaks_as_the_robots_drivers_do(bench):
     assert heard["info"][-1].k[0] > 100
     for arm in ARM_NAMES:
         state = heard[arm][-1]
-        assert tuple(state.name) == PROFILE.arms[arm].joint_names
+        assert tuple(state.name) == PROFILE.arms[arm].state_joint_names
         assert len(state.position) == len(state.velocity) == len(state.effort) == 7
         stamps = [stamp_to_ns(message.header.stamp) for message in heard[arm]]
         assert np.all(np.diff(stamps) > 0)
@@ -66,6 +70,46 @@ def test_a_reset_puts_another_scene_on_the_table(bench):
     assert operator.episode["seed"] == "12"
     assert float(operator.episode["time_s"]) < 5.0
     assert operator.episode["success"] == "false"
+
+
+def test_each_driver_is_enabled_where_the_profile_says(supervisor):
+    profile = load_robot_profile("agx_arm")
+    operator = Operator(profile)
+    commands = {
+        arm: operator.node.create_publisher(JointState, profile.arms[arm].command_topic, qos.JOINT_OUTPUT)
+        for arm in ARM_NAMES
+    }
+    client = operator.node.create_client(SetBool, profile.enable.names["left"])
+    home = load_cobot().home
+    try:
+        supervisor.start(spec(graph.SIMULATION_NODE, profile="agx_arm"))
+        assert client.wait_for_service(30.0)
+        future = client.call_async(SetBool.Request(data=False))
+        wait_for(future.done, 10.0)
+
+        def left_refuses() -> bool:
+            for arm, publisher in commands.items():
+                row = home[load_cobot().arm_slice(arm)]
+                stamp_ns = operator.node.get_clock().now().nanoseconds
+                publisher.publish(command_message(arm_command(profile, arm, row, np.zeros(7)), stamp_ns))
+            return int(operator.episode.get("refused left", "0")) > 0
+
+        wait_for(left_refuses, 10.0)
+        assert operator.episode["refused right"] == "0"
+    finally:
+        operator.close()
+
+
+def test_with_quirks_six_velocities_are_reported(supervisor):
+    operator = Operator(PROFILE)
+    heard: list[JointState] = []
+    operator.streams.subscribe(JointState, PROFILE.arms["left"].state_topic, heard.append, qos.RECORDING)
+    try:
+        supervisor.start(spec(graph.SIMULATION_NODE, SimulationOptions(driver_quirks=True)))
+        wait_for(lambda: bool(heard), 30.0)
+        assert (len(heard[-1].position), len(heard[-1].velocity)) == (7, 6)
+    finally:
+        operator.close()
 
 
 def test_when_the_guard_is_killed_in_motion_the_arms_rest_at_the_last_set_point(bench, supervisor):
@@ -85,7 +129,7 @@ def test_when_the_guard_is_killed_in_motion_the_arms_rest_at_the_last_set_point(
     time.sleep(1.5)
     for arm in ARM_NAMES:
         last_set_point = source.heard.commands[arm][-1].positions
-        states = [read_joint_state(message, PROFILE, arm) for message in heard[arm][-100:]]
+        states = [read_joint_state(message, PROFILE, arm, 0) for message in heard[arm][-100:]]
         measured = np.array([state.positions for state in states])
         assert np.abs(measured - last_set_point)[:, :6].max() < 0.03
         assert np.ptp(measured[:, :6], axis=0).max() < 0.005

@@ -8,13 +8,15 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 from support.fake_cobot import FakeCobot, wait_for
 from support.processes import spec
 
 from svam_ros import graph
-from svam_ros.cobot import ARM_NAMES, load_robot_profile
+from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.nodes.command_log import CommandLog
 from svam_ros.nodes.robot_operator import Operator, OperatorError
+from svam_ros.shipped_files import shipped_directory
 
 PROFILE = load_robot_profile("cobot_magic")
 
@@ -175,6 +177,51 @@ def test_lost_joint_states_stop_the_arms(bench):
     assert_within_limits(log)
 
 
+def test_a_driver_that_publishes_its_last_sample_again_and_again_stops_the_arms(bench):
+    robot, operator, log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    lost_ns = robot.now_ns()
+    robot.stamp_of_states = lambda: lost_ns
+    stream(robot, 1.0)
+    wait_for(lambda: operator.motion["state"] == "stopped" and operator.motion["at_rest"] == "true", 3.0)
+    assert operator.motion["fault"] == "JOINT_STATES_LOST"
+    assert "repeats an old stamp" in operator.motion["reason"]
+    assert_within_limits(log)
+
+
+def test_joint_states_without_a_stamp_are_none_as_a_driver_without_its_arm_sends_them(bench):
+    robot, operator, _log = bench
+    robot.stamp_of_states = lambda: 0
+    time.sleep(0.4)
+    with pytest.raises(OperatorError, match="no fresh joint states"):
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+
+
+def test_limits_and_profile_may_be_files_of_one_s_own(supervisor, tmp_path):
+    calibration = shipped_directory("calibration")
+    slow = yaml.safe_load((calibration / "cobot.yaml").read_text())
+    slow["limits"]["velocity"] = [0.1] * 7
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
+    own = yaml.safe_load((calibration / "profiles" / "piper_dual.yaml").read_text())
+    own["arms"]["left"]["command_topic"] = "/own/left"
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    profile = load_robot_profile(str(tmp_path / "own.yaml"))
+    robot, operator = FakeCobot(profile, camera=False), Operator(profile)
+    log = CommandLog(operator.streams, profile, load_cobot(tmp_path / "slow.yaml"))
+    try:
+        limits, profile_path = str(tmp_path / "slow.yaml"), str(tmp_path / "own.yaml")
+        supervisor.start(spec(graph.GUARD_NODE, limits=limits, profile=profile_path))
+        operator.wait_until("joint states", lambda: "joint_state_age_ms" in operator.motion, 20.0)
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+        stream(robot, 2.0, amplitude=1.0)
+        assert_within_limits(log)
+        assert len(robot.heard.commands["left"]) > 50
+    finally:
+        operator.close()
+        robot.close()
+
+
 def test_sigterm_in_motion_brakes_first_and_exits_with_zero(bench, supervisor):
     robot, operator, log = bench
     operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
@@ -206,6 +253,9 @@ def test_kill_9_leaves_both_arms_at_the_last_command(bench, supervisor):
         ({"command_rate_hz": 300.0}, "300"),
         ({"command_rate_hz": 10.0}, "25 to 200"),
         ({"profile": "cobot_magik"}, "did you mean 'cobot_magic'"),
+        ({"profile": "./no_such.yaml"}, "no_such.yaml: cannot be read"),
+        ({"limits": "no_such.yaml"}, "no_such.yaml: cannot be read"),
+        ({"joint_state_stop_ms": 100.0}, "must not be below joint_state_hold_ms"),
         ({"comand_rate_hz": 50.0}, "did you mean 'command_rate_hz'"),
     ],
 )

@@ -21,7 +21,7 @@ from svam_ros.nodes.message_conversion import (
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.commands import arm_command
 from svam_ros.translation.images import decode_colour_image
-from svam_ros.translation.joint_states import read_joint_state
+from svam_ros.translation.joint_states import read_command
 from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import ActionChunk
 
@@ -52,7 +52,7 @@ def test_an_image_and_a_set_point_come_back_bit_for_bit():
         assert np.array_equal(decode_colour_image(message), rgb)
     positions = COBOT.home[:7]
     command = arm_command(PROFILE, "left", positions, np.zeros(7))
-    reading = read_joint_state(over_the_wire(command_message(command, STAMP_NS)), PROFILE, "left")
+    reading = read_command(over_the_wire(command_message(command, STAMP_NS)), PROFILE, "left")
     assert np.array_equal(reading.positions, positions)
     assert reading.stamp_ns == STAMP_NS
 

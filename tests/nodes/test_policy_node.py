@@ -7,11 +7,16 @@ import time
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
 from support.fake_cobot import FakeCobot, wait_for
 from support.processes import spec
 
 from svam_ros import graph
 from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import status_values
 from svam_ros.nodes.robot_operator import Operator, OperatorError
 from svam_ros.translation.chunks import read_chunk
 
@@ -155,4 +160,65 @@ def test_parameters_are_fixed_while_the_node_is_configured_but_the_instruction_i
         operator.set_parameters(graph.POLICY_NODE, {"replan_steps": 3})
     with pytest.raises(OperatorError, match="control characters"):
         operator.set_parameters(graph.POLICY_NODE, {"instruction": "lift\nit"})
+    with pytest.raises(OperatorError, match="is '': the instruction is empty; allowed is a sentence"):
+        operator.set_parameters(graph.POLICY_NODE, {"instruction": ""})
     operator.set_parameters(graph.POLICY_NODE, {"instruction": "lift the pot"})
+
+
+def test_an_instruction_in_a_request_that_is_refused_as_a_whole_is_not_acted_on(bench):
+    robot, operator, _timings, start = bench
+    start()
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    request = SetParametersAtomically.Request(
+        parameters=[
+            Parameter("instruction", value="lift the pot").to_parameter_msg(),
+            Parameter("replan_steps", value=3).to_parameter_msg(),
+        ]
+    )
+    client = operator.node.create_client(
+        SetParametersAtomically, f"{graph.POLICY_NODE}/set_parameters_atomically"
+    )
+    assert client.wait_for_service(10.0)
+    future = client.call_async(request)
+    wait_for(future.done, 10.0, "the answer")
+    assert not future.result().result.successful
+    time.sleep(0.7)
+    assert robot.heard.chunks == []
+
+
+def test_the_last_instruction_that_was_accepted_stays_in_force_through_every_transition(bench):
+    robot, operator, _timings, start = bench
+    diagnosed: list[str] = []
+
+    def on_diagnostics(message: DiagnosticArray) -> None:
+        values = status_values(message, graph.POLICY_NODE)
+        if values:
+            diagnosed.append(values["instruction"])
+
+    operator.streams.subscribe(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, on_diagnostics, qos.STATUS)
+
+    def in_force(text: str) -> None:
+        diagnosed.clear()
+        wait_for(lambda: diagnosed[-1:] == [text], 10.0, f"instruction '{text}' in {diagnosed}")
+
+    def lead(*transitions: str) -> None:
+        for transition in transitions:
+            operator.transition(graph.POLICY_NODE, transition, 30.0)
+
+    start(instruction="swing")
+    in_force("swing")
+    operator.instruct(" lift the pot ")
+    in_force("lift the pot")
+    lead("activate", "deactivate", "cleanup", "configure", "activate")
+    in_force("lift the pot")
+    # Newer than what the topic still holds for late joiners.
+    operator.set_parameters(graph.POLICY_NODE, {"instruction": "wave"})
+    lead("deactivate", "cleanup", "configure", "activate")
+    in_force("wave")
+    lead("deactivate", "cleanup")
+    operator.instruct("place the bowl")
+    in_force("place the bowl")
+    heard = len(robot.heard.chunks)
+    lead("configure", "activate")
+    wait_for(lambda: len(robot.heard.chunks) > heard, 10.0, "a chunk")
+    in_force("place the bowl")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import rclpy
@@ -19,8 +19,8 @@ from svam_ros.cobot import ARM_NAMES, RobotProfile, load_cobot
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import chunk_message, command_message, image_message, time_message
 from svam_ros.translation.commands import arm_command
-from svam_ros.translation.joint_states import ArmReading, read_joint_state
-from svam_ros.types import ActionChunk
+from svam_ros.translation.joint_states import read_command
+from svam_ros.types import ActionChunk, ArmReading
 
 
 @dataclass
@@ -39,6 +39,7 @@ class FakeCobot:
         self.heard = Heard()
         self.positions = self.cobot.home.copy()
         self.publish_states = True
+        self.stamp_of_states = self.now_ns
         self.sag = 0.0
         self.frame = np.full((480, 640, 3), 127, np.uint8)
         self.spoil_frame = lambda message: message
@@ -110,14 +111,15 @@ class FakeCobot:
         for arm in ARM_NAMES:
             positions = self.positions[self.cobot.arm_slice(arm)] - self.sag * np.array([1.0] * 6 + [0.0])
             command = arm_command(self.profile, arm, positions, np.zeros(7))
-            self._states[arm].publish(command_message(command, self.now_ns()))
+            state = replace(command, joint_names=self.profile.arms[arm].state_joint_names)
+            self._states[arm].publish(command_message(state, self.stamp_of_states()))
 
     def _publish_frame(self) -> None:
         message = image_message(self.frame, self.now_ns(), self.profile.camera.frame_id)
         self._images.publish(self.spoil_frame(message))
 
     def _on_command(self, arm: str, message: JointState) -> None:
-        reading = read_joint_state(message, self.profile, arm)
+        reading = read_command(message, self.profile, arm)
         self.heard.commands[arm].append(reading)
         self.positions[self.cobot.arm_slice(arm)] = reading.positions
 

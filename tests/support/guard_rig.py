@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from support.fake_clock import FakeClock
-from svam_ros.cobot import Cobot, load_cobot
+from svam_ros.cobot import ARM_NAMES, Cobot, load_cobot
 from svam_ros.control.faults import Finding
 from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState
-from svam_ros.types import ActionChunk, ArmState, FloatArray, JointLimits
+from svam_ros.types import ActionChunk, ArmReading, FloatArray, JointLimits
 
 ROS_TO_STEADY_NS = -1_700_000_000_000_000_000
 STEP_MS = 40.0
@@ -35,9 +35,20 @@ class GuardRig:
     def ros_now_ns(self) -> int:
         return self.clock.now_ns() - ROS_TO_STEADY_NS
 
-    def observe(self) -> Finding | None:
-        arms = ArmState(self.measured, np.zeros(14), self.ros_now_ns, self.ros_now_ns)
-        return self.guard.observe_arms(arms, self.clock.now_ns())
+    def observe(self, age_ms: float = 0.0) -> Finding | None:
+        """Joint states of both arms, measured ``age_ms`` ago; the first that is refused ends it."""
+        stamp_ns = self.ros_now_ns - round(age_ms * 1e6)
+        for arm in ARM_NAMES:
+            finding = self.observe_arm(arm, stamp_ns)
+            if finding is not None:
+                return finding
+        return None
+
+    def observe_arm(self, arm: str, stamp_ns: int) -> Finding | None:
+        """A joint state of one arm with this stamp."""
+        positions = self.measured[self.cobot.arm_slice(arm)]
+        reading = ArmReading(positions, np.zeros(7), stamp_ns)
+        return self.guard.observe_arm(arm, reading, ROS_TO_STEADY_NS, self.clock.now_ns())
 
     def engage(self) -> list[Finding]:
         self.observe()

@@ -77,6 +77,13 @@ def test_the_same_processes_with_the_same_parameters_as_the_demo():
     ]
 
 
+def test_the_simulated_drivers_can_be_told_to_behave_badly_and_to_send_jpeg():
+    actions = started("simulation", driver_quirks="true", publish_compressed="true")
+    parameters = {action.name: action.parameters[0] for action in actions if hasattr(action, "executable")}
+    assert parameters["cobot_sim_node"]["driver_quirks"] is True
+    assert parameters["cobot_sim_node"]["publish_compressed"] is True
+
+
 def test_the_real_robot_gets_no_simulation():
     names = [action.name for action in started("svam") if hasattr(action, "executable")]
     assert sorted(names) == ["guard_node", "policy_node"]

@@ -62,3 +62,18 @@ def test_a_topic_map_is_pairs_and_anything_else_is_refused():
 def test_options_that_are_not_allowed_are_refused():
     with pytest.raises(ParameterError, match="Did you mean 'lift_pot'"):
         simulation_processes(SimulationOptions(task="lift_pots"))  # type: ignore[arg-type]
+
+
+def test_quirks_compressed_pictures_and_limits_reach_their_processes():
+    options = SimulationOptions(driver_quirks=True, publish_compressed=True, limits="slow.yaml")
+    table = {p.name: p.parameters for p in simulation_processes(options)}
+    assert table[graph.SIMULATION_NODE]["driver_quirks"] is True
+    assert table[graph.SIMULATION_NODE]["publish_compressed"] is True
+    assert table[graph.GUARD_NODE]["limits"] == "slow.yaml"
+    assert table[graph.POLICY_NODE]["image_transport"] == "raw"
+
+
+def test_a_policy_that_wants_compressed_pictures_gets_them_from_the_simulation():
+    table = {p.name: p for p in simulation_processes(SimulationOptions(image_transport="compressed"))}
+    assert table[graph.POLICY_NODE].parameters["image_transport"] == "compressed"
+    assert table[graph.SIMULATION_NODE].parameters["publish_compressed"] is True

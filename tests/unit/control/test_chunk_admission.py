@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from svam_ros.cobot import load_cobot
-from svam_ros.control.chunk_admission import MAX_STEPS, REMEMBERED_RUNS, ChunkAdmission
+from svam_ros.control.chunk_admission import REMEMBERED_RUNS, ChunkAdmission
 from svam_ros.control.faults import Fault
 from svam_ros.control.settings import GuardSettings
-from svam_ros.types import ActionChunk
+from svam_ros.types import MAX_CHUNK_STEPS, ActionChunk
 
 COBOT = load_cobot()
 MS = 1_000_000
@@ -61,13 +61,13 @@ def test_a_good_chunk_is_admitted(admission):
         {"actions": np.zeros((8, 15))},
         {"actions": np.zeros(14)},
         {"actions": np.zeros((1, 8, 14))},
-        {"actions": np.zeros((MAX_STEPS + 1, 14))},
+        {"actions": np.zeros((MAX_CHUNK_STEPS + 1, 14))},
         {"actions": np.zeros((8, 14), dtype=np.float32)},
         {"actions": np.zeros((8, 14), dtype=object)},
         {"actions": [[0.0] * 14]},
         {"actions": None},
         {"first_step": -1},
-        {"first_step": MAX_STEPS + 1},
+        {"first_step": MAX_CHUNK_STEPS + 1},
         {"observation_stamp_ns": 2**63},
         {"observation_stamp_ns": -(2**80)},
     ],

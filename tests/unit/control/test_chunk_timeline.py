@@ -54,7 +54,6 @@ def accept(timeline, candidate, now_ns, committed_ns=None):
 
 def test_there_is_no_reference_before_the_first_chunk(timeline):
     assert timeline.reference(START_NS) is None
-    assert timeline.plan(START_NS) is None
 
 
 def test_every_step_is_met_at_its_own_time(timeline):
@@ -196,22 +195,6 @@ def test_steps_slightly_outside_the_limits_are_clamped_and_counted(timeline):
     assert accept(timeline, chunk(actions), START_NS) is None
     assert timeline.steps_clamped == 2
     assert timeline.reference(START_NS + 3 * STEP).positions[0] == pytest.approx(COBOT.limits.upper[0])
-
-
-def test_a_plan_begins_on_the_curve_and_ends_at_rest(timeline):
-    accept(timeline, chunk(line(), sequence=3, run_id="policy"), START_NS)
-    now_ns = START_NS + 130 * MS
-    plan = timeline.plan(now_ns)
-    assert plan.start_ns == now_ns
-    assert plan.times_ns[0] == 0
-    assert (np.diff(plan.times_ns) > 0).all()
-    assert plan.times_ns[-1] == START_NS + 8 * STEP - now_ns
-    assert plan.positions.shape == plan.velocities.shape == (len(plan.times_ns), 14)
-    assert np.array_equal(plan.positions[0], timeline.reference(now_ns).positions)
-    assert np.array_equal(plan.positions[-1], line()[-1])
-    assert not plan.velocities[-1].any()
-    assert (plan.run_id, plan.sequence) == ("policy", 3)
-    assert timeline.plan(START_NS + 8 * STEP) is None
 
 
 def test_open_and_close_forget_the_chunks(timeline):

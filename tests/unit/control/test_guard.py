@@ -84,7 +84,7 @@ def test_engage_is_refused_before_joint_states(rig):
 
 def test_engage_is_refused_on_stale_joint_states(rig):
     rig.observe()
-    rig.clock.advance_ms(101)
+    rig.clock.advance_ms(151)
     assert [f.fault for f in rig.guard.engage(rig.clock.now_ns())] == [Fault.ENGAGE_WITHOUT_JOINT_STATES]
 
 
@@ -229,7 +229,7 @@ def test_stale_joint_states_hold_and_fresh_ones_resume(rig):
     in_motion(rig)
     follow = feed(rig, steady(rig, offset=1.5), 10_000)
     rig.joint_states_arrive = False
-    rig.run(90, follow)
+    rig.run(140, follow)
     assert rig.state is GuardState.FOLLOWING
     rig.run(30, follow)
     assert rig.guard.status(rig.clock.now_ns()).fault is Fault.JOINT_STATES_STALE
@@ -252,13 +252,8 @@ def test_joint_states_that_are_not_finite_count_as_none(rig, poison):
     assert rig.cobot.joint_names[4] in finding.detail
     rig.joint_states_arrive = False
     rig.measured = good
-    rig.run(130)
+    rig.run(180)
     assert rig.guard.status(rig.clock.now_ns()).fault is Fault.JOINT_STATES_STALE
-
-
-def test_joint_states_of_the_wrong_shape_are_rejected(rig):
-    rig.measured = np.zeros(13)
-    assert rig.observe().fault is Fault.JOINT_STATES_MALFORMED
 
 
 # -- stop ---------------------------------------------------------------------------------------------
@@ -358,7 +353,7 @@ def test_joint_states_lost_stop_the_arms(rig):
     rig.run(520, feed(rig, steady(rig, offset=1.5), 10_000))
     status = rig.guard.status(rig.clock.now_ns())
     assert (status.state, status.fault) == (GuardState.STOPPED, Fault.JOINT_STATES_LOST)
-    assert "are the drivers up?" in status.reason
+    assert "is its driver up?" in status.reason
     rig.joint_states_arrive = True
     rig.run(300, feed(rig, steady(rig, offset=1.5), 20_000))
     assert rig.state is GuardState.STOPPED
@@ -426,9 +421,8 @@ def test_commands_say_how_old_their_observation_is(rig):
     assert command.observation_age_ms == pytest.approx((command.due_ns - rig.clock.now_ns()) / 1e6 + 100)
 
 
-def test_status_and_plan(rig):
+def test_status(rig):
     assert rig.guard.status(rig.clock.now_ns()).joint_state_age_ms is None
-    assert rig.guard.plan(rig.clock.now_ns()) is None
     in_motion(rig)
     rig.clock.advance_ms(3)
     status = rig.guard.status(rig.clock.now_ns())
@@ -436,6 +430,3 @@ def test_status_and_plan(rig):
     assert not status.at_rest
     assert status.chunks_accepted > 0
     assert status.steps_executed > 0
-    plan = rig.guard.plan(rig.clock.now_ns())
-    assert not plan.velocities[-1].any()
-    assert plan.positions[-1][0] == pytest.approx(rig.cobot.home[0] + 1.5)

@@ -11,9 +11,8 @@ from support.fake_cobot import wait_for
 
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
 from svam_ros.nodes.inference_loop import InferenceLoop, InferenceSettings, PendingFrame
-from svam_ros.translation.joint_states import ArmReading
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import CameraFrame
+from svam_ros.types import ArmReading, CameraFrame
 
 MS = 1_000_000
 STEP_MS = 40

@@ -37,12 +37,11 @@ def position_at(time_s: float) -> np.ndarray:
     return COBOT.home + time_s * SPEED * np.tile([1, 1, 1, 1, 1, 1, -0.04], 2)
 
 
-def joint_state(profile, arm: str, time_s: float, ns: int) -> JointState:
+def joint_state(profile, arm: str, names: tuple[str, ...], time_s: float, ns: int) -> JointState:
     own = position_at(time_s)[COBOT.arm_slice(arm)]
     own[-1] /= profile.gripper.metres_per_unit
-    names = list(profile.arms[arm].joint_names)
     zeros = [0.0] * 7
-    return stamped(JointState(name=names, position=own.tolist(), velocity=zeros, effort=zeros), ns)
+    return stamped(JointState(name=list(names), position=own.tolist(), velocity=zeros, effort=zeros), ns)
 
 
 def image(ns: int) -> Image:
@@ -81,9 +80,11 @@ def everything(profile) -> list[Sent]:
     for arm, own in profile.arms.items():
         for ns in clock(200):
             time_s = (ns - START_NS) / 1e9
-            sent.append(Sent(own.state_topic, joint_state(profile, arm, time_s - 0.05, ns), ns))
+            sent.append(
+                Sent(own.state_topic, joint_state(profile, arm, own.state_joint_names, time_s - 0.05, ns), ns)
+            )
         for ns in clock(100):
-            command = joint_state(profile, arm, (ns - START_NS) / 1e9, ns)
+            command = joint_state(profile, arm, own.command_joint_names, (ns - START_NS) / 1e9, ns)
             sent.append(Sent(own.command_topic, command, ns - 3_000_000))
     for sequence, ns in enumerate(clock(5)):
         sent.append(Sent(f"/{graph.CHUNK_TOPIC}", chunk(sequence, ns), ns + 61_500_000))

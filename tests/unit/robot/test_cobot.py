@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from svam_ros import cobot as cobot_module
 from svam_ros.cobot import CalibrationError, load_cobot, load_robot_profile, profile_names
 from svam_ros.shipped_files import shipped_directory
 
@@ -64,19 +65,64 @@ def test_contradicting_calibration_is_refused_with_file_and_key(tmp_path, change
     assert str(path) in str(caught.value)
 
 
+def write_profile(tmp_path: Path, change=lambda raw: None) -> Path:
+    raw = yaml.safe_load((shipped_directory("calibration") / "profiles" / "cobot_magic.yaml").read_text())
+    change(raw)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def test_a_profile_may_be_a_file_of_one_s_own(tmp_path, monkeypatch):
+    path = write_profile(tmp_path, lambda raw: raw.update(command_rate_hz=50))
+    profile = load_robot_profile(str(path))
+    assert profile == dataclasses.replace(
+        load_robot_profile("cobot_magic"), name="mine", command_rate_hz=50.0
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_robot_profile("mine.yaml") == load_robot_profile("./mine.yaml") == profile
+    with pytest.raises(CalibrationError, match=r"no_such\.yaml: cannot be read"):
+        load_robot_profile("no_such.yaml")
+    with pytest.raises(CalibrationError, match="given as a path"):
+        load_robot_profile("mine")
+
+
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("change", "words"),
     [
-        ("command_rate_hz", 500.0, "25"),
-        ("speed_percent", 0, "speed_percent is 0"),
-        ("speed_percent", 101, "100"),
+        (lambda raw: raw.update(command_rate_hz=500.0), "command_rate_hz is 500.0, allowed is 25.0 to 200.0"),
+        (lambda raw: raw.update(speed_percent=0), "speed_percent is 0, allowed is 1 to 100"),
+        (lambda raw: raw.update(speed_percent=101), "speed_percent is 101"),
+        (lambda raw: raw.update(name="other"), "'name' is not allowed"),
+        (lambda raw: raw.update(camra={}), "unknown key 'camra', allowed is description, camera"),
+        (lambda raw: raw["camera"].update(fps=30), "unknown key 'camera.fps', allowed is image_topic"),
+        (
+            lambda raw: raw["arms"]["left"].update(joints=[]),
+            "unknown key 'arms.left.joints', allowed is state",
+        ),
+        (lambda raw: raw["camera"].update(rate_hz="fast"), 'camera.rate_hz" - should be "float"'),
+        (lambda raw: raw["camera"].pop("width"), "camera.width"),
+        (lambda raw: raw["arms"].pop("left"), "arms must be exactly"),
+        (lambda raw: raw["arms"]["right"].update(state_joint_names=["joint1"] * 7), "arms.right.state_joint"),
+        (lambda raw: raw["arms"]["left"].update(command_joint_names=[]), "arms.left.command_joint_names"),
+        (
+            lambda raw: raw["arms"]["right"].update(command_topic="/master/joint_left"),
+            "arms.right.command_topic is '/master/joint_left', which is arms.left.command_topic already",
+        ),
+        (lambda raw: raw["enable"].update(kind="button"), "enable.kind"),
+        (lambda raw: raw["enable"]["names"].pop("left"), "enable.names must name left and right"),
+        (lambda raw: raw["enable"].update(kind="none"), "enable.names must name nothing for kind 'none'"),
     ],
 )
-def test_profile_values_out_of_range_are_refused(tmp_path, monkeypatch, key, value, words):
-    raw = yaml.safe_load((shipped_directory("calibration") / "profiles" / "cobot_magic.yaml").read_text())
-    raw[key] = value
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "mine.yaml").write_text(yaml.safe_dump(raw))
-    monkeypatch.setattr(cobot_module, "shipped_directory", lambda _name: tmp_path)
-    with pytest.raises(CalibrationError, match=words):
-        load_robot_profile("mine")
+def test_a_wrong_profile_is_refused_with_file_key_and_what_is_allowed(tmp_path, change, words):
+    path = write_profile(tmp_path, change)
+    with pytest.raises(CalibrationError, match=re.escape(words)) as caught:
+        load_robot_profile(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_enabling_reaches_each_dialect_s_drivers_where_they_listen():
+    names = {name: load_robot_profile(name).enable for name in profile_names()}
+    assert names["piper_dual"] == names["cobot_magic"]
+    assert names["piper_dual"].kind == "topic", "both drivers offer /enable_srv under one name"
+    assert names["agx_arm"].names == {arm: f"/{arm}_arm/enable_agx_arm" for arm in ("left", "right")}

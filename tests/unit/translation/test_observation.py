@@ -7,11 +7,10 @@ from support.messages import chunk
 from svam_ros.cobot import load_cobot
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.instructions import check_instruction
-from svam_ros.translation.joint_states import ArmReading
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.preprocessing import ImagePreparation, prepare_observation
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ActionChunk, CameraFrame
+from svam_ros.types import ActionChunk, ArmReading, CameraFrame
 
 MS = 1_000_000
 COBOT = load_cobot()

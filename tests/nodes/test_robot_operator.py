@@ -1,0 +1,139 @@
+"""The operator's requests to real services that lose an answer, as DDS may lose the first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import rclpy
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import Trigger
+
+from svam_ros.cobot import load_robot_profile
+from svam_ros.nodes.robot_operator import NotInTime, Operator, OperatorError
+
+PATIENCE_S = 0.3
+
+
+@dataclass
+class Services:
+    """A managed node's services, and a Trigger; the first answers of each may be lost."""
+
+    node: Node
+    calls: list[str] = field(default_factory=list)
+    state: str = "inactive"
+    obey: bool = True
+
+    def offer(self, lost_answers: int) -> None:
+        """Create the services; each loses its first answers, those of ``get_state`` apart."""
+        for kind, name, callback in (
+            (Trigger, "worker/engage", self._engage),
+            (ChangeState, "worker/change_state", self._change_state),
+        ):
+            service = self.node.create_service(kind, name, callback)
+            service.send_response = Lossy(service.send_response, lost_answers)
+        self.node.create_service(GetState, "worker/get_state", self._get_state)
+
+    def _engage(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.calls.append("engage")
+        response.success, response.message = self.obey, f"call {len(self.calls)}"
+        return response
+
+    def _change_state(
+        self, _request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        self.calls.append("change")
+        if self.obey:
+            self.state = "active"
+        response.success = self.obey
+        return response
+
+    def _get_state(self, _request: GetState.Request, response: GetState.Response) -> GetState.Response:
+        response.current_state.label = self.state
+        return response
+
+
+@dataclass
+class Lossy:
+    """Sends answers, but for the first few."""
+
+    send: Any
+    lost: int
+
+    def __call__(self, *arguments: Any) -> None:
+        if self.lost > 0:
+            self.lost -= 1
+            return
+        self.send(*arguments)
+
+
+@pytest.fixture
+def bench(ros_domain) -> Iterator[tuple[Services, Operator]]:
+    context = rclpy.Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node("worker", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        try:
+            while context.ok():
+                executor.spin_once(timeout_sec=0.05)
+        except ExternalShutdownException:
+            return
+
+    services = Services(node)
+    thread = threading.Thread(target=spin, daemon=True)
+    operator = Operator(load_robot_profile("cobot_magic"), answer_patience_s=PATIENCE_S)
+    thread.start()
+    yield services, operator
+    operator.close()
+    executor.shutdown(timeout_sec=1.0)
+    context.try_shutdown()
+    thread.join(timeout=2.0)
+    node.destroy_node()
+
+
+def test_a_request_whose_answer_was_lost_is_made_again(bench):
+    services, operator = bench
+    services.offer(lost_answers=1)
+    assert operator.trigger("worker", "~/engage", timeout_s=20.0) == "call 2"
+    assert services.calls == ["engage", "engage"]
+
+
+def test_a_refusal_is_not_asked_again(bench):
+    services, operator = bench
+    services.obey = False
+    services.offer(lost_answers=0)
+    with pytest.raises(OperatorError, match="worker/engage refused: call 1"):
+        operator.trigger("worker", "~/engage", timeout_s=20.0)
+
+
+def test_without_any_answer_the_operator_gives_up_and_says_which_service(bench):
+    services, operator = bench
+    services.offer(lost_answers=1000)
+    with pytest.raises(NotInTime, match="the answer of worker/engage"):
+        operator.trigger("worker", "~/engage", timeout_s=1.5)
+    assert len(services.calls) > 1
+
+
+def test_a_transition_whose_answer_was_lost_is_not_made_twice(bench):
+    services, operator = bench
+    services.offer(lost_answers=1)
+    operator.transition("worker", "activate", timeout_s=20.0)
+    assert services.calls == ["change"]
+    assert services.state == "active"
+
+
+def test_a_transition_that_was_never_done_is_not_taken_for_done(bench):
+    services, operator = bench
+    services.obey = False
+    services.offer(lost_answers=1)
+    with pytest.raises(NotInTime, match="change_state"):
+        operator.transition("worker", "activate", timeout_s=1.5)
