@@ -22,6 +22,7 @@ from svam_ros.artifacts.model_directory import resolve_model
 from svam_ros.bringup.shared_memory import abandoned_segments
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.profiling.stage_timer import STAGES
+from svam_ros.shipped_files import shipped_directory
 
 PROFILE = load_robot_profile("cobot_magic")
 SINE = ("--engine", "scripted", "--model", "motion=sine amplitude=0.2")
@@ -238,11 +239,29 @@ def test_what_the_user_has_set_for_a_robot_is_not_followed(tmp_path, monkeypatch
     assert "ROS domain 7," not in out
 
 
+def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_quirks(tmp_path):
+    shipped = shipped_directory("calibration") / "profiles" / "aloha_agilex.yaml"
+    path = tmp_path / "own.yaml"
+    path.write_text(shipped.read_text().replace("/joint_states_single_l", "/own/left/state"))
+    report_dir = tmp_path / "report"
+    profile = ("--profile", str(path), "--driver-quirks")
+    code, _out, err = finish(demo(report_dir, *SINE, *profile, "--episodes", "1", "--seconds", "3"))
+    assert code == 0, err
+    report = json.loads((report_dir / "report.json").read_text())
+    assert report["chunks"] > 5
+    assert report["effective_hz"] > 10
+    with (report_dir / "episode_0000.mcap").open("rb") as stream:
+        channels = make_reader(stream).get_summary().channels.values()
+    assert "/own/left/state" in {channel.topic for channel in channels}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--task", "lift_pan"), "lift_pot"),
         (("--model", "no_such_model"), "no_such_model"),
+        (("--profile", "cobot_magik"), "did you mean 'cobot_magic'"),
+        (("--profile", "no/such.yaml"), "no/such.yaml: cannot be read"),
         (("--episodes", "0"), "episodes"),
         (("--seconds", "nan"), "seconds"),
     ],
