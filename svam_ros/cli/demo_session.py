@@ -174,7 +174,7 @@ class DemoSession:
             "task": self._options.task,
             "model": self._options.model,
             "engine": self._options.engine,
-            "profile": self.profile.name,
+            "profile": self._options.profile,
             "instruction": self._operator.episode.get("instruction", ""),
             **{f"version {name}": version for name, version in read_versions().items()},
         }

@@ -22,6 +22,8 @@ from svam_ros.artifacts.model_directory import resolve_model
 from svam_ros.bringup.shared_memory import abandoned_segments
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.profiling.stage_timer import STAGES
+from svam_ros.recording.episode_file import EPISODE_METADATA
+from svam_ros.recording.episode_reader import read_metadata
 from svam_ros.shipped_files import shipped_directory
 
 PROFILE = load_robot_profile("cobot_magic")
@@ -250,9 +252,11 @@ def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_q
     report = json.loads((report_dir / "report.json").read_text())
     assert report["chunks"] > 5
     assert report["effective_hz"] > 10
-    with (report_dir / "episode_0000.mcap").open("rb") as stream:
+    episode = report_dir / "episode_0000.mcap"
+    with episode.open("rb") as stream:
         channels = make_reader(stream).get_summary().channels.values()
     assert "/own/left/state" in {channel.topic for channel in channels}
+    assert read_metadata(episode)[EPISODE_METADATA]["profile"] == str(path)
 
 
 @pytest.mark.parametrize(
