@@ -1,0 +1,48 @@
+"""Resizing in fp32, whatever the precision of the network: where samples are taken is part of the result.
+
+Torch computes the places of the samples in the precision of the tensor. The published evaluation resizes
+in fp32; in fp64 the samples would lie elsewhere by a hundred-thousandth of a pixel, which is more than
+all other rounding together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def resize_image(image: Tensor, size: int) -> Tensor:
+    """``(batch, 3, s, s)`` -> ``(batch, 3, size, size)``: bilinear, not antialiased."""
+    resized = functional.interpolate(image.float(), size=(size, size), mode="bilinear", align_corners=False)
+    return resized.to(image.dtype)
+
+
+def resize_positions_to(positions: Tensor, grid: int) -> Tensor:
+    """Table ``(1, 1 + side^2, width)`` -> ``(1, 1 + grid^2, width)``: bicubic, antialiased, to the exact size."""
+    resized = functional.interpolate(_as_map(positions), size=(grid, grid), mode="bicubic", antialias=True)
+    return _as_table(positions, resized)
+
+
+def resize_positions_by_scale(positions: Tensor, grid: int, offset: float) -> Tensor:
+    """The same, not antialiased, by the scale ``(grid + offset) / side``."""
+    scale = (grid + offset) / _side(positions)
+    resized = functional.interpolate(_as_map(positions), scale_factor=(scale, scale), mode="bicubic")
+    return _as_table(positions, resized)
+
+
+def _side(positions: Tensor) -> int:
+    return math.isqrt(positions.shape[1] - 1)
+
+
+def _as_map(positions: Tensor) -> Tensor:
+    """``(1, width, side, side)`` without the class token."""
+    side = _side(positions)
+    return positions[:, 1:].float().unflatten(1, (side, side)).permute(0, 3, 1, 2)
+
+
+def _as_table(positions: Tensor, resized: Tensor) -> Tensor:
+    patches = resized.flatten(2).transpose(1, 2).to(positions.dtype)
+    return torch.cat([positions[:, :1], patches], dim=1)
