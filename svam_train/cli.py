@@ -10,13 +10,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 import tyro
 
 from svam_ros.parameters import TaskName
+from svam_train.loop_settings import LoopSettings
 from svam_train.progress_bar import progress_bar
 from svam_train.recipe import TrainingRecipe
+
+if TYPE_CHECKING:  # MuJoCo loads with it
+    from svam_train.closed_loop import Policy
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
@@ -27,7 +31,7 @@ EXAMPLES = """examples:
   svam-train demonstrations --lift-pot 60 --place-to-pot 150
   svam-train tiny --run runs/tiny
   svam-train publish --output models/tiny
-  svam-train evaluate --model models/tiny --episodes 40 --latency-steps 3 --json evaluation.json
+  svam-train evaluate --model models/tiny --episodes 40 --loop.latency-ms 120 --json evaluation.json
 """
 
 
@@ -83,8 +87,7 @@ class Evaluate:
     tasks: Tasks = ("lift_pot", "place_to_pot")
     episodes: int = 40
     """Scenes of each task; always the same ones."""
-    latency_steps: int = 0
-    """Control steps of 40 ms from the frame to the first executed action."""
+    loop: LoopSettings = field(default_factory=LoopSettings)
     demonstrations: Path = Path("runs/demonstrations")
     """For 'replay'."""
     json: Path | None = None
@@ -174,33 +177,33 @@ def publish_run(options: Publish) -> None:
 
 def evaluate_policy(options: Evaluate) -> None:
     """Run ``svam-train evaluate``."""
-    from svam_ros.networks.presets import PRESETS
-    from svam_train.closed_loop import Policy, ReplayPolicy, engine_policy, evaluate
+    from svam_train.closed_loop import evaluate
     from svam_train.evaluation_report import reports_to_json, summarise
 
-    preset = PRESETS["tiny"]
-    policy: Policy
-    if options.policy == "replay":
-        policy = ReplayPolicy(options.demonstrations, preset.action_expert.pred_horizon)
-    else:
-        policy = engine_policy(options.model, blind=options.policy == "blind")
-    running = evaluate(
-        policy,
-        options.tasks,
-        options.episodes,
-        exec_horizon=preset.exec_horizon,
-        latency_steps=options.latency_steps,
-    )
+    if options.json is not None and not options.json.parent.is_dir():
+        raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}; make it first")
+    running = evaluate(_policy(options), options.tasks, options.episodes, options.loop)
     episodes = []
     with progress_bar(options.episodes * len(options.tasks)) as bar:
         for episode in running:
             episodes.append(episode)
             bar.show(f"{episode.task} seed {episode.seed}: {'done' if episode.success else 'not done'}")
-    reports = summarise(episodes, options.policy, options.latency_steps)
+    reports = summarise(episodes, options.policy, options.loop)
     for report in reports:
-        print(f"{report.task:14} {report.policy:7} latency {report.latency_steps * 40:3} ms  {report.rate}")
+        print(f"{report.task:14} {report.policy:7} latency {report.latency_ms:3g} ms  {report.rate}")
     if options.json is not None:
         options.json.write_text(reports_to_json(reports), encoding="utf-8")
+
+
+def _policy(options: Evaluate) -> Policy:
+    """The model, or the baseline with the model's horizons."""
+    from svam_ros.artifacts.model_directory import open_model, resolve_model
+    from svam_train.closed_loop import ReplayPolicy, engine_policy
+
+    if options.policy != "replay":
+        return engine_policy(options.model, blind=options.policy == "blind")
+    manifest = open_model(resolve_model(options.model)).manifest
+    return ReplayPolicy(options.demonstrations, manifest.pred_horizon, manifest.exec_horizon)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ class DemonstrationError(ValueError):
 class Demonstration:
     """A successful episode of the scripted expert.
 
-    ``targets`` has one row per control step of 40 ms: row ``k`` is the expert's joint target for the
-    end of that step, ``(k + 1) * 40 ms``. Pictures and joints were taken every ``stride`` control
-    steps: row ``f`` at ``f * stride * 40 ms``. Action ``i`` of a chunk that starts at picture ``f`` is
-    therefore ``targets[f * stride + i]``.
+    ``targets`` has one row per control step: row ``k`` is the expert's joint target for the end of that
+    step, ``k + 1`` control periods after the beginning. Pictures and joints were taken every ``stride``
+    control steps: row ``f`` at ``f * stride`` periods. Action ``i`` of a chunk that starts at picture
+    ``f`` is therefore ``targets[f * stride + i]``.
     """
 
     task: str

@@ -7,24 +7,25 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from svam_ros.cobot import ARM_NAMES
+from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
+from svam_ros.parameters import PolicyParameters
+from svam_ros.recording.replay import ReplaySettings, observations
 from svam_ros.simulation.cobot_simulation import CobotSimulation, SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera, SceneClass
 from svam_ros.simulation.inverse_kinematics import UnreachableError
 from svam_ros.simulation.scripted_expert import plan_demonstration
-from svam_ros.translation.preprocessing import ImagePreparation, prepare_image
-from svam_ros.types import FloatArray
+from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot, stream_step
+from svam_ros.translation.images import camera_frame
+from svam_ros.translation.preprocessing import ImagePreparation, crop_picture, prepare_image
+from svam_ros.types import ArmReading, CameraFrame, FloatArray, Observation
 from svam_train.demonstration_files import Demonstration, demonstration_path, save_demonstration
-
-SET_POINTS_PER_STEP = 4
-"""The arms get set-points at 100 Hz, interpolated between the chunk's steps, as on the robot."""
 
 EVALUATION_SEEDS_FROM = 1_000_000
 """Demonstrations use lower seeds, evaluations this one and higher: scenes never meet."""
@@ -51,16 +52,34 @@ class RecordingRecipe:
     """Of the noise, tried one after the other until the expert succeeds."""
     hold_steps: int = 4
     """Control steps recorded after the end of the plan, holding still."""
+    profile: str = PolicyParameters.profile
+    """Robot profile whose messages joint states and set-points pass through."""
+    max_joint_age_ms: float = PolicyParameters.max_joint_age_ms
+    """As of policy_node."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Episode:
     """What one attempt of the expert leaves behind, before anything is drawn."""
 
-    instruction: str
+    settings: ReplaySettings
     targets: NDArray[np.float64]
-    snapshots: list[SceneSnapshot]
-    joints: list[FloatArray]
+    scenes: list[tuple[int, SceneSnapshot]] = field(default_factory=list)
+    """What is to be drawn, with the stamp of the frame."""
+    readings: dict[str, list[ArmReading]] = field(default_factory=lambda: {arm: [] for arm in ARM_NAMES})
+
+    def add(self, reports: list[ArmReport]) -> None:
+        """Keep the joint states that have come."""
+        for arm, reading in reports:
+            self.readings[arm].append(reading)
+
+    def observations(self, camera: FrontCamera) -> Iterator[Observation]:
+        """Draw, and put together what policy_node would have acted on."""
+        return observations(self._frames(camera), self.readings, self.settings)
+
+    def _frames(self, camera: FrontCamera) -> Iterator[CameraFrame]:
+        for stamp_ns, snapshot in self.scenes:
+            yield camera_frame(camera.render(snapshot), stamp_ns, self.settings.profile.camera)
 
 
 def record_demonstration(
@@ -69,23 +88,34 @@ def record_demonstration(
     """Let the expert do ``task`` once; ``None`` where it cannot.
 
     Where the noise makes it fail it is tried again with less, so that hard scenes are not left out.
+    Pictures and joints are those of the observations that policy_node would have made.
     """
+    profile = load_robot_profile(recipe.profile)
     try:
-        plan = plan_demonstration(CobotSimulation(task, seed))
+        plan = plan_demonstration(SimulatedRobot(task, seed, profile).simulation)
     except UnreachableError:
         return None
     attempts = (_run_plan(task, seed, plan, recipe, share) for share in recipe.noise_shares)
     episode = next((attempt for attempt in attempts if attempt is not None), None)
     if episode is None:
         return None
-    truths = [_scene_truth(truth_camera, snapshot, recipe) for snapshot in episode.snapshots]
+    seen = [
+        (prepare_image(o.frame.rgb, recipe.image), o.arms.positions) for o in episode.observations(camera)
+    ]
+    if len(seen) != len(episode.scenes):
+        missing = len(episode.scenes) - len(seen)
+        raise ValueError(
+            f"{task}, seed {seed}: {missing} of {len(episode.scenes)} pictures have no joint states that "
+            f"are at most {recipe.max_joint_age_ms:g} ms older: is profile {profile.name} too slow?"
+        )
+    truths = [_scene_truth(truth_camera, snapshot, recipe) for _, snapshot in episode.scenes]
     return Demonstration(
         task=task,
         seed=seed,
-        instruction=episode.instruction,
+        instruction=episode.settings.instruction,
         stride=recipe.stride,
-        images=np.stack([prepare_image(camera.render(s), recipe.image) for s in episode.snapshots]),
-        joints=np.stack(episode.joints).astype(np.float32),
+        images=np.stack([image for image, _ in seen]),
+        joints=np.stack([joints for _, joints in seen]).astype(np.float32),
         targets=episode.targets.astype(np.float32),
         depth=np.stack([depth for depth, _ in truths]),
         segments=np.stack([segments for _, segments in truths]),
@@ -95,29 +125,19 @@ def record_demonstration(
 def _run_plan(
     task: str, seed: int, plan: FloatArray, recipe: RecordingRecipe, noise_share: float
 ) -> _Episode | None:
-    simulation = CobotSimulation(task, seed)
+    robot = SimulatedRobot(task, seed, load_robot_profile(recipe.profile))
+    settings = ReplaySettings(robot.profile, recipe.max_joint_age_ms, robot.simulation.instruction)
     targets = np.concatenate([plan, np.repeat(plan[-1:], recipe.hold_steps, axis=0)])
-    noise = noise_share * _smooth_noise(len(targets), simulation, seed, recipe)
-    episode = _Episode(simulation.instruction, targets, [], [])
-    before = simulation.cobot.home
+    noise = noise_share * _smooth_noise(len(targets), robot.simulation, seed, recipe)
+    episode = _Episode(settings, targets)
+    episode.add(robot.report())
+    before = robot.cobot.home
     for step, executed in enumerate(targets + noise):
         if step % recipe.stride == 0:
-            episode.snapshots.append(simulation.snapshot())
-            episode.joints.append(simulation.arm_state().positions)
-        stream_step(simulation, before, executed)
+            episode.scenes.append((robot.now_ns, robot.snapshot()))
+        episode.add(stream_step(robot, before, executed))
         before = executed
-    return episode if simulation.success() else None
-
-
-def stream_step(simulation: CobotSimulation, before: FloatArray, target: FloatArray) -> None:
-    """One control step: set-points from ``before`` to ``target`` ``(14,)``, streamed to both arms."""
-    cobot = simulation.cobot
-    clipped = np.clip(target, cobot.limits.lower, cobot.limits.upper)
-    for index in range(1, SET_POINTS_PER_STEP + 1):
-        set_point = before + (clipped - before) * (index / SET_POINTS_PER_STEP)
-        for arm in ARM_NAMES:
-            simulation.command(arm, set_point[cobot.arm_slice(arm)])
-        simulation.step(cobot.control_period_s / SET_POINTS_PER_STEP)
+    return episode if robot.simulation.success() else None
 
 
 def generate_demonstrations(
@@ -134,7 +154,8 @@ def generate_demonstrations(
     folder.mkdir(parents=True, exist_ok=True)
     _check_recipe(folder, recipe)
     context = get_context("spawn")  # an OpenGL context does not survive a fork
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+    profile = load_robot_profile(recipe.profile)
+    with ProcessPoolExecutor(workers, context, _start_worker, (profile,)) as pool:
         for task, count in counts.items():
             have = len(list(folder.glob(f"{task}_*.npz")))
             failed = _failed_seeds(folder, task)
@@ -178,11 +199,7 @@ def _scene_truth(
 
 def _to_patches(picture: NDArray[np.generic], recipe: RecordingRecipe) -> NDArray[np.generic]:
     """``(h, w)`` -> ``(grid, grid, pixels of a patch)``, cropped as the network's image is."""
-    height, width = picture.shape
-    if recipe.image.crop == "centre_square":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        picture = picture[top : top + side, left : left + side]
+    picture = crop_picture(picture, recipe.image)
     rows, columns = (length // recipe.grid for length in picture.shape)
     picture = picture[: rows * recipe.grid, : columns * recipe.grid]
     patches = picture.reshape(recipe.grid, rows, recipe.grid, columns).transpose(0, 2, 1, 3)
@@ -193,7 +210,7 @@ _cameras: list[FrontCamera] = []
 """Of this worker process: colour, and depth and classes."""
 
 
-def _start_worker() -> None:
+def _start_worker(profile: RobotProfile) -> None:
     """Open this worker's cameras, and end when the process that started it is gone, however it went."""
     parent = parent_process()
     assert parent is not None
@@ -203,7 +220,8 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    _cameras.extend([FrontCamera(), FrontCamera(_TRUTH_WIDTH, _TRUTH_HEIGHT)])
+    colour = FrontCamera(profile.camera.width, profile.camera.height)
+    _cameras.extend([colour, FrontCamera(_TRUTH_WIDTH, _TRUTH_HEIGHT)])
 
 
 def _record_to_folder(folder: Path, task: str, seed: int, recipe: RecordingRecipe) -> bool:

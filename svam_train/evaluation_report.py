@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from svam_ros.profiling.success_rate import SuccessRate
 from svam_train.closed_loop import Episode
-from svam_train.success_rate import SuccessRate
+from svam_train.loop_settings import LoopSettings
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,12 @@ class EvaluationReport:
     task: str
     policy: str
     """``model``, ``blind`` or ``replay``."""
-    latency_steps: int
+    latency_ms: float
+    """From the frame to the arrival of its chunk at the guard."""
+    replan_steps: int
+    """Control steps between two observations."""
+    episode_s: float
+    """Time for one attempt."""
     seeds: tuple[int, ...]
     successes: tuple[bool, ...]
     steps: tuple[int, ...]
@@ -30,10 +37,10 @@ class EvaluationReport:
     @property
     def label(self) -> str:
         """A name for the manifest: what, how late, and how often tried."""
-        return f"{self.task}_{self.policy}_latency_{self.latency_steps * 40}_ms_n_{len(self.seeds)}"
+        return f"{self.task}_{self.policy}_latency_{self.latency_ms:g}_ms_n_{len(self.seeds)}"
 
 
-def summarise(episodes: list[Episode], policy: str, latency_steps: int) -> list[EvaluationReport]:
+def summarise(episodes: list[Episode], policy: str, settings: LoopSettings) -> list[EvaluationReport]:
     """One report for every task, in the order of first appearance."""
     tasks = dict.fromkeys(episode.task for episode in episodes)
     reports = []
@@ -41,12 +48,14 @@ def summarise(episodes: list[Episode], policy: str, latency_steps: int) -> list[
         chosen = [episode for episode in episodes if episode.task == task]
         reports.append(
             EvaluationReport(
-                task,
-                policy,
-                latency_steps,
-                tuple(e.seed for e in chosen),
-                tuple(e.success for e in chosen),
-                tuple(e.steps for e in chosen),
+                task=task,
+                policy=policy,
+                latency_ms=settings.latency_ms,
+                replan_steps=settings.replan_steps,
+                episode_s=settings.episode_s,
+                seeds=tuple(e.seed for e in chosen),
+                successes=tuple(e.success for e in chosen),
+                steps=tuple(e.steps for e in chosen),
             )
         )
     return reports
@@ -70,18 +79,21 @@ def load_reports(path: Path) -> list[EvaluationReport]:
         entries = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(entries, list):
             raise TypeError(f"expected a list, got {type(entries).__name__}")
-        return [
-            EvaluationReport(
-                str(e["task"]),
-                str(e["policy"]),
-                int(e["latency_steps"]),
-                tuple(e["seeds"]),
-                tuple(e["successes"]),
-                tuple(e["steps"]),
-            )
-            for e in entries
-        ]
+        return [_read(entry) for entry in entries]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: no evaluation report ({error}); make one with 'svam-train evaluate'"
         ) from error
+
+
+def _read(entry: dict[str, Any]) -> EvaluationReport:
+    return EvaluationReport(
+        task=str(entry["task"]),
+        policy=str(entry["policy"]),
+        latency_ms=float(entry["latency_ms"]),
+        replan_steps=int(entry["replan_steps"]),
+        episode_s=float(entry["episode_s"]),
+        seeds=tuple(entry["seeds"]),
+        successes=tuple(entry["successes"]),
+        steps=tuple(entry["steps"]),
+    )

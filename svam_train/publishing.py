@@ -17,6 +17,7 @@ import transformers
 from svam_ros.artifacts.manifest import Provenance
 from svam_ros.artifacts.model_directory import ModelDirectory
 from svam_ros.artifacts.model_saving import ModelContents, save_model
+from svam_ros.cobot import load_cobot
 from svam_ros.simulation.tasks import TASKS
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.evaluation_report import EvaluationReport
@@ -98,7 +99,7 @@ def model_card(name: str, training: JointTraining, publication: Publication) -> 
     recipe = training.recipe
     parameters = sum(t.numel() for t in training.trained.network.run_time_state_dict().values())
     rows = "\n".join(
-        f"| {r.task} | {r.policy} | {r.latency_steps * 40} ms | {r.rate} |" for r in publication.reports
+        f"| {r.task} | {r.policy} | {r.latency_ms:g} ms | {r.rate} |" for r in publication.reports
     )
     results = (
         f"| task | policy | latency | success, 95 % interval |\n|---|---|---|---|\n{rows}"
@@ -106,11 +107,12 @@ def model_card(name: str, training: JointTraining, publication: Publication) -> 
         else "Not evaluated in closed loop."
     )
     instructions = "\n".join(f"- {text}" for text in training.training.instructions)
+    rate_hz = 1.0 / load_cobot().control_period_s
     return f"""# {name}
 
 A small S-VAM ({parameters / 1e6:.1f} M parameters) for the simulated dual-arm Cobot: one image of the front
-camera, the measured joints and an instruction give {training.horizon} absolute joint targets at 25 Hz.
-It knows these instructions and no others:
+camera, the measured joints and an instruction give {training.horizon} absolute joint targets at
+{rate_hz:g} Hz. It knows these instructions and no others:
 
 {instructions}
 
@@ -130,9 +132,23 @@ It is made for the simulation in this repository. It has never seen a real camer
 
 {results}
 
-`blind` is this model with a black image; `replay` plays a random demonstration back. Latency is the time
-from the frame to the first executed action. One training seed; progress was looked at on the same scenes.
+{_conditions(publication.reports)}
+`blind` is this model with a black image; `replay` plays a random demonstration back, begun at the engage.
+One training seed; progress was looked at on the same scenes.
 """
+
+
+def _conditions(reports: tuple[EvaluationReport, ...]) -> str:
+    """How the loop was run, where it was."""
+    ways = dict.fromkeys((r.replan_steps, r.episode_s) for r in reports)
+    return "".join(
+        f"""The loop is that of the nodes on simulated time: the same translation, a frame every {steps}
+control steps, and the guard with its ramp and its limits in front of the arms; {seconds:g} s an attempt.
+Latency is the time from the frame to the arrival of its chunk at the guard; how long the network really
+takes does not count.
+"""
+        for steps, seconds in ways
+    )
 
 
 def _data_sentence(training: JointTraining) -> str:

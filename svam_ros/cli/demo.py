@@ -95,7 +95,7 @@ def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -
     from svam_ros.profiling.html_report import write_html_report
     from svam_ros.recording.demo_episode import demo_record_from_episode
 
-    record = demo_record_from_episode(session.files[0].path, session.profile, report)
+    record = demo_record_from_episode(session.files[0], session.profile, report)
     write_html_report(record, options.report / "report.html")
 
 

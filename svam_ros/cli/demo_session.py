@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -39,14 +38,6 @@ class DemoFailed(RuntimeError):
     """The run could not go on; the text says what happened. The arms were stopped."""
 
 
-@dataclass(frozen=True)
-class EpisodeFiles:
-    """Where an episode was recorded, and what it missed."""
-
-    path: Path
-    dropped: int
-
-
 class DemoSession:
     """A context manager: whatever happens inside, the guard brakes first and nothing is left running.
 
@@ -77,7 +68,8 @@ class DemoSession:
         self.profile = load_robot_profile(options.profile)
         self._cobot = load_cobot()
         self.figures = RunFigures()
-        self.files: list[EpisodeFiles] = []
+        self.files: list[Path] = []
+        """The episodes that were recorded to their end."""
         self._started = time.monotonic()
         self._phase = "starting"
         self._effective_hz: float | None = None
@@ -154,6 +146,7 @@ class DemoSession:
         self._recorder.begin(path, {**metadata, "episode": str(number), "seed": str(seed)})
         before = MotionCounters.read(self._operator.motion)
         self._commands.clear()
+        malformed_before = self._commands.malformed
         self._engage()
         self.figures.record(True)
         try:
@@ -163,13 +156,18 @@ class DemoSession:
         self._stop_arms()
         result = EpisodeResult(self._options.task, seed, success, steps)
         counters = MotionCounters.read(self._operator.motion).since(before)
-        self.figures.add_episode(result, counters, self._commands.audit())
         dropped = self._recorder.end({"success": str(success).lower(), "steps": str(steps)})
-        self.files.append(EpisodeFiles(path, dropped))
+        malformed = self._commands.malformed - malformed_before
+        self.figures.add_episode(
+            result, counters, self._commands.audit(), malformed=malformed, dropped=dropped
+        )
+        self.files.append(path)
         return result
 
     def metadata(self) -> dict[str, str]:
-        """What is written into every episode file."""
+        """What is written into every episode file: what replay needs is there."""
+        from svam_ros.recording.replay import parameter_key
+
         return {
             "task": self._options.task,
             "model": self._options.model,
@@ -177,6 +175,11 @@ class DemoSession:
             "profile": self._options.profile,
             "instruction": self._operator.episode.get("instruction", ""),
             **{f"version {name}": version for name, version in read_versions().items()},
+            **{
+                parameter_key(spec.name, name): str(value)
+                for spec in self._processes
+                for name, value in spec.parameters.items()
+            },
         }
 
     # -- details --------------------------------------------------------------------------------

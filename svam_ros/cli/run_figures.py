@@ -9,12 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from svam_ros.profiling.environment import read_machine, read_versions
-from svam_ros.profiling.latency_histogram import summarize
+from svam_ros.profiling.latency_histogram import summarize, summarize_stages
 from svam_ros.profiling.motion_audit import MotionAudit, worst_of
-from svam_ros.profiling.run_report import EpisodeResult, LimitRatios, RunReport
+from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, MessageFigures, RunReport
 from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, STAGES
 
 RECENT_CHUNKS = 20
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One chunk's timing."""
+
+    stages_ms: dict[str, float]
+    observation_age_ms: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class MotionCounters:
     steps_executed: int = 0
     steps_stalled: int = 0
     chunks_late: int = 0
+    messages_rejected: int = 0
     active_s: float = 0.0
     """Steady time since the first chunk moved the arms after an engage."""
 
@@ -34,6 +43,7 @@ class MotionCounters:
             steps_executed=int(values.get("steps_executed", 0)),
             steps_stalled=int(values.get("steps_stalled", 0)),
             chunks_late=int(values.get("chunks_late", 0)),
+            messages_rejected=int(values.get("messages_rejected", 0)),
             active_s=float(values.get("active_s", 0.0)),
         )
 
@@ -43,6 +53,7 @@ class MotionCounters:
             self.steps_executed - earlier.steps_executed,
             self.steps_stalled - earlier.steps_stalled,
             self.chunks_late - earlier.chunks_late,
+            self.messages_rejected - earlier.messages_rejected,
             self.active_s - earlier.active_s,
         )
 
@@ -53,9 +64,11 @@ class RunFigures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._recording = False
-        self._stages_ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self._passes: list[Pass] = []
+        self._running: list[Pass] = []
+        """Of the episode that is not over."""
         self._recent: deque[dict[str, float]] = deque(maxlen=RECENT_CHUNKS)
-        self._ages_ms: list[float] = []
+        self._malformed = self._dropped = 0
         self._episodes: list[EpisodeResult] = []
         self._counters: list[MotionCounters] = []
         self._audits: list[MotionAudit] = []
@@ -66,8 +79,10 @@ class RunFigures:
         return tuple(self._episodes)
 
     def record(self, recording: bool) -> None:
-        """Whether chunks count: only while the arms are engaged."""
+        """Whether chunks count: while the arms are engaged. A new episode drops what a broken one left."""
         with self._lock:
+            if recording:
+                self._running = []
             self._recording = recording
 
     def add_timing(self, values: dict[str, str]) -> None:
@@ -77,19 +92,39 @@ class RunFigures:
             self._recent.append(row)
             if not self._recording:
                 return
-            for stage, milliseconds in row.items():
-                self._stages_ms[stage].append(milliseconds)
-            self._ages_ms.append(float(values["observation_age_ms"]))
+            self._running.append(Pass(row, float(values["observation_age_ms"])))
 
-    def add_episode(self, result: EpisodeResult, counters: MotionCounters, audit: MotionAudit) -> None:
-        """One episode is over."""
+    def add_episode(
+        self,
+        result: EpisodeResult,
+        counters: MotionCounters,
+        audit: MotionAudit,
+        *,
+        malformed: int,
+        dropped: int,
+    ) -> None:
+        """One episode is over: from now on its chunks count.
+
+        Args:
+            result: how it ended.
+            counters: what the guard counted in it.
+            audit: of the set-points that were sent.
+            malformed: set-points that could not be read for the audit.
+            dropped: messages that are missing in its recording.
+        """
+        with self._lock:
+            self._passes += self._running
+            self._running = []
+        self._malformed += malformed
+        self._dropped += dropped
         self._episodes.append(result)
         self._counters.append(counters)
         self._audits.append(audit)
 
     def chunks(self) -> int:
-        """Chunks made while the arms were engaged."""
-        return len(self._ages_ms)
+        """Chunks made while the arms were engaged, those of the running episode too."""
+        with self._lock:
+            return len(self._passes) + len(self._running)
 
     def recent_stages_ms(self) -> dict[str, float]:
         """Median of each stage over the last chunks, for the live line."""
@@ -102,21 +137,25 @@ class RunFigures:
         }
 
     def report(self, model: str, engine: str) -> RunReport:
-        """The figures of everything so far."""
+        """The figures of the episodes that are over; an interrupted one is not in them."""
         executed = sum(counters.steps_executed for counters in self._counters)
         stalled = sum(counters.steps_stalled for counters in self._counters)
         active_s = sum(counters.active_s for counters in self._counters)
-        audit = worst_of(self._audits)
-        totals = self._stages_ms["total"]
-        late = sum(counters.chunks_late for counters in self._counters)
+        stages_ms = summarize_stages([made.stages_ms for made in self._passes])
+        totals = [made.stages_ms["total"] for made in self._passes if "total" in made.stages_ms]
         return RunReport(
             effective_hz=round(executed / active_s, 3) if active_s > 0 else 0.0,
             stall_ratio=round(stalled / max(1, executed + stalled), 5),
-            chunks=len(totals),
-            deadline_misses=late + sum(total > CHUNK_BUDGET_MS for total in totals),
-            observation_age_ms=summarize(self._ages_ms),
-            stages_ms={stage: summarize(values) for stage, values in self._stages_ms.items()},
-            limits=LimitRatios(audit.max_velocity_ratio, audit.max_acceleration_ratio),
+            chunks=len(self._passes),
+            deadline_misses=sum(total > CHUNK_BUDGET_MS for total in totals),
+            chunks_late=sum(counters.chunks_late for counters in self._counters),
+            observation_age_ms=summarize(made.observation_age_ms for made in self._passes),
+            stages_ms=stages_ms,
+            limits=CommandFigures.of(worst_of(self._audits), self._malformed),
+            messages=MessageFigures(
+                dropped=self._dropped,
+                rejected=sum(counters.messages_rejected for counters in self._counters),
+            ),
             episodes=self.episodes,
             model=model,
             engine=engine,

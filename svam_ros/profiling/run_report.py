@@ -11,15 +11,51 @@ from pathlib import Path
 
 from svam_ros.profiling.environment import Machine
 from svam_ros.profiling.latency_histogram import LatencySummary
+from svam_ros.profiling.motion_audit import MotionAudit
 
 
 @dataclass(frozen=True)
-class LimitRatios:
-    """How near the commands came to what the joints are allowed: 1.0 is at the limit."""
+class CommandFigures:
+    """How near the set-points came to what the joints are allowed, as sent. Ratios: 1.0 is at the limit."""
 
     max_velocity_ratio: float | None
-    """Fastest command over the allowed velocity, worst joint; ``None`` where nothing was commanded."""
+    """Fastest command over the allowed velocity, worst joint; `null` where nothing was commanded."""
     max_acceleration_ratio: float | None
+    """The same for the acceleration."""
+    max_jerk_ratio: float | None = None
+    """The same for the jerk."""
+    max_break_ratio: float | None = None
+    """Largest displacement across a pause or re-anchoring of the stream, over what the velocity limit allows
+    in that time; `null` without one."""
+    max_limit_excess: float = 0.0
+    """Farthest that a set-point lay outside its position limits, rad or m."""
+    breaks: int = 0
+    """Pauses and re-anchorings of the stream."""
+    malformed: int = 0
+    """Set-points that no driver could have obeyed: a joint missing, or a number that is not finite."""
+
+    @staticmethod
+    def of(audit: MotionAudit, unreadable: int) -> CommandFigures:
+        """The figures of an audit, and of the set-points that could not be read for it."""
+        return CommandFigures(
+            max_velocity_ratio=audit.max_velocity_ratio,
+            max_acceleration_ratio=audit.max_acceleration_ratio,
+            max_jerk_ratio=audit.max_jerk_ratio,
+            max_break_ratio=audit.max_break_ratio,
+            max_limit_excess=audit.max_limit_excess,
+            breaks=audit.breaks,
+            malformed=unreadable + audit.non_finite,
+        )
+
+
+@dataclass(frozen=True)
+class MessageFigures:
+    """Messages that were not used."""
+
+    dropped: int = 0
+    """Messages that are missing in the recordings, because the disk did not keep up."""
+    rejected: int = 0
+    """Messages that the guard could not read: malformed chunks and joint states."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +80,19 @@ class RunReport:
     stall_ratio: float
     """Control steps without a fresh command over all control steps."""
     chunks: int
+    """Chunks that were made."""
     deadline_misses: int
+    """Of them, those whose pass took longer than the 320 ms that a chunk lasts, each counted once."""
+    chunks_late: int
+    """Chunks that the guard refused because all of their steps were past; they may be misses as well."""
     observation_age_ms: LatencySummary
     """Age of the observation when its chunk was published."""
     stages_ms: Mapping[str, LatencySummary]
     """By name of :data:`svam_ros.profiling.stage_timer.STAGES`."""
-    limits: LimitRatios
+    limits: CommandFigures
+    messages: MessageFigures
     episodes: tuple[EpisodeResult, ...]
+    """Those that came to their end: an interrupted one is in no figure."""
     model: str
     engine: str
     versions: Mapping[str, str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from svam_ros.profiling.run_report import RunReport
+from svam_ros.profiling.run_report import CommandFigures, RunReport
 from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS
+from svam_ros.profiling.success_rate import SuccessRate
 
 MIN_EFFECTIVE_HZ = 24.5
 """25 Hz control, with room for the first and last step of a run."""
@@ -14,7 +14,11 @@ MIN_EFFECTIVE_HZ = 24.5
 MAX_STALL_RATIO = 0.01
 
 MAX_LIMIT_RATIO = 1.0 + 1e-6
-"""At the limit is allowed; the margin is for the rounding of stamps to nanoseconds."""
+MAX_JERK_RATIO = 1.0 + 1e-3
+"""At the limit is allowed; the margins are for the rounding of stamps to nanoseconds."""
+
+MAX_LIMIT_EXCESS = 1e-9
+"""Rad or m beyond a position limit: rounding."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,9 @@ def judge(report: RunReport) -> tuple[Verdict, ...]:
         _success(report),
         _limit("Peak velocity", report.limits.max_velocity_ratio),
         _limit("Peak acceleration", report.limits.max_acceleration_ratio),
+        _limit("Peak jerk", report.limits.max_jerk_ratio, MAX_JERK_RATIO),
+        _set_points(report.limits),
     )
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % confidence interval of a success rate (Wilson 1927), honest for few trials.
-
-    Raises:
-        ValueError: no trials.
-    """
-    if trials < 1:
-        raise ValueError("a success rate needs at least one trial")
-    z = 1.959964
-    rate = successes / trials
-    centre = rate + z * z / (2 * trials)
-    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def _latency(report: RunReport) -> Verdict:
@@ -87,12 +77,24 @@ def _success(report: RunReport) -> Verdict:
     trials = len(report.episodes)
     if trials == 0:
         return Verdict("Success", "–", "", "no episode was run", None)
-    low, high = wilson_interval(report.successes, trials)
+    low, high = SuccessRate(report.successes, trials).wilson_interval()
     criterion = f"95 % interval {low * 100:.0f} to {high * 100:.0f} %"
     return Verdict("Success", f"{report.successes} / {trials}", "", criterion, None)
 
 
-def _limit(name: str, ratio: float | None) -> Verdict:
+def _limit(name: str, ratio: float | None, allowed: float = MAX_LIMIT_RATIO) -> Verdict:
     if ratio is None:
         return Verdict(name, "–", "", "nothing was commanded", None)
-    return Verdict(name, f"{ratio * 100:.0f}", "%", "of what the joint is allowed", ratio <= MAX_LIMIT_RATIO)
+    return Verdict(name, f"{ratio * 100:.0f}", "%", "of what the joint is allowed", ratio <= allowed)
+
+
+def _set_points(limits: CommandFigures) -> Verdict:
+    """Set-points that should never have been sent."""
+    name, excess = "Set-points", limits.max_limit_excess
+    if limits.max_velocity_ratio is None:
+        return Verdict(name, "–", "", "nothing was commanded", None)
+    if limits.malformed:
+        return Verdict(name, str(limits.malformed), "", "malformed or not finite", False)
+    if excess > MAX_LIMIT_EXCESS:
+        return Verdict(name, f"{excess:.2g}", "rad or m", "beyond the position limits", False)
+    return Verdict(name, "sound", "", "all finite and inside the position limits", True)

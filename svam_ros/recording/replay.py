@@ -1,27 +1,29 @@
-"""The observations that a recorded policy acted on, rebuilt from its episode file.
+"""The observations that a policy acted on, rebuilt from its recorded frames and joint states.
 
-Uses the very classes that the live node uses (``svam_ros.translation``), so that a network trained on
-recordings sees exactly what it sees when it drives the robot.
+Uses the classes that the live node uses (``svam_ros.translation``), so that whoever learns from
+recordings gets bit for bit what the node had. Demonstrations in simulation are recorded through
+:func:`observations` too; a conversion of episode files into a data set is not part of this version.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile
+from svam_ros import graph
+from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_robot_profile
 from svam_ros.recording.demo_episode import EpisodeTopics
 from svam_ros.recording.episode_file import EPISODE_METADATA
-from svam_ros.recording.episode_reader import read_episode, read_metadata
+from svam_ros.recording.episode_reader import EpisodeReadError, read_episode, read_metadata
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.images import camera_frame, decode_colour_image
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk, ArmReading, Observation
+from svam_ros.types import ActionChunk, ArmReading, CameraFrame, Observation
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,42 @@ class ReplayedChunk:
     observation: Observation
 
 
+@dataclass(frozen=True)
+class ReplaySettings:
+    """What decides, beside the messages, which observation a frame gives."""
+
+    profile: RobotProfile
+    max_joint_age_ms: float
+    instruction: str
+
+    @staticmethod
+    def recorded(path: Path) -> ReplaySettings:
+        """As the policy of an episode was told, by the episode's own metadata.
+
+        Raises:
+            EpisodeReadError: the file is no episode, or does not say.
+            CalibrationError: its robot profile is not known here.
+        """
+        metadata = read_metadata(path).get(EPISODE_METADATA, {})
+        try:
+            age_ms = float(metadata[parameter_key(graph.POLICY_NODE, "max_joint_age_ms")])
+            profile = metadata[parameter_key(graph.POLICY_NODE, "profile")]
+            instruction = metadata["instruction"]
+        except (KeyError, ValueError) as error:
+            raise EpisodeReadError(
+                f"{path} does not say how its policy was set ({error}): recorded by other software, or by an "
+                f"older version? Give replay_chunks the ReplaySettings"
+            ) from error
+        return ReplaySettings(load_robot_profile(profile), age_ms, instruction)
+
+
+def parameter_key(node: str, parameter: str) -> str:
+    """The key of a node's parameter in an episode's metadata."""
+    return f"{node} {parameter}"
+
+
 def replay_chunks(
-    path: Path,
-    profile: RobotProfile,
-    cobot: Cobot,
-    max_joint_age_ms: float,
-    topics: EpisodeTopics | None = None,
+    path: Path, cobot: Cobot, settings: ReplaySettings | None = None, topics: EpisodeTopics | None = None
 ) -> Iterator[ReplayedChunk]:
     """Every chunk of an episode with its observation, in the order of their frames.
 
@@ -45,33 +77,42 @@ def replay_chunks(
 
     Args:
         path: the episode.
-        profile: the robot profile that it was recorded with.
         cobot: the embodiment.
-        max_joint_age_ms: as the node was told.
+        settings: default what the episode's metadata say.
         topics: where our own messages are, if not at their usual names.
 
     Raises:
-        EpisodeReadError: no episode, or damaged.
+        EpisodeReadError: no episode, or damaged, or it does not say how its policy was set.
     """
-    topics = topics or EpisodeTopics()
-    chunks = _chunks_by_stamp(path, cobot, topics)
-    readings = _readings(path, profile)
-    instruction = read_metadata(path).get(EPISODE_METADATA, {}).get("instruction", "")
-    assembler = ObservationAssembler(max_joint_age_ms)
+    settings = settings or ReplaySettings.recorded(path)
+    chunks = _chunks_by_stamp(path, cobot, topics or EpisodeTopics())
+    frames = _frames(path, settings.profile, chunks)
+    for observation in observations(frames, _readings(path, settings.profile), settings):
+        yield from (ReplayedChunk(chunk, observation) for chunk in chunks[observation.stamp_ns])
+
+
+def observations(
+    frames: Iterable[CameraFrame], readings: Mapping[str, Iterable[ArmReading]], settings: ReplaySettings
+) -> Iterator[Observation]:
+    """The observation of every frame that the live node would have taken.
+
+    Left out are frames for which an arm's state is missing or too old, and those after the last states.
+
+    Args:
+        frames: in the order of their stamps; drawn one by one, so they may be made when asked for.
+        readings: of each arm, in the order of their stamps.
+        settings: age limit and instruction.
+    """
+    assembler = ObservationAssembler(settings.max_joint_age_ms)
     upcoming = {arm: iter(readings[arm]) for arm in ARM_NAMES}
-    for message in read_episode(path, [profile.camera.image_topic]):
-        stamp_ns = stamp_to_ns(message.message.header.stamp)
-        if stamp_ns not in chunks:
-            continue
-        while not assembler.is_complete(stamp_ns):
-            if not _advance(assembler, upcoming, stamp_ns):
+    for frame in frames:
+        while not assembler.is_complete(frame.stamp_ns):
+            if not _advance(assembler, upcoming, frame.stamp_ns):
                 return
-        rgb = decode_colour_image(message.message, profile.camera.encoding)
         try:
-            observation = assembler.observe(camera_frame(rgb, stamp_ns, profile.camera), instruction)
+            yield assembler.observe(frame, settings.instruction)
         except RejectedMessage:
             continue
-        yield from (ReplayedChunk(chunk, observation) for chunk in chunks[stamp_ns])
 
 
 def _advance(
@@ -84,6 +125,19 @@ def _advance(
             if reading.stamp_ns > stamp_ns:
                 break
     return assembler.is_complete(stamp_ns)
+
+
+def _frames(path: Path, profile: RobotProfile, wanted: Mapping[int, object]) -> Iterator[CameraFrame]:
+    """The frames with a wanted stamp that can be decoded."""
+    for message in read_episode(path, [profile.camera.image_topic]):
+        stamp_ns = stamp_to_ns(message.message.header.stamp)
+        if stamp_ns not in wanted:
+            continue
+        try:
+            rgb = decode_colour_image(message.message, profile.camera.encoding)
+            yield camera_frame(rgb, stamp_ns, profile.camera)
+        except RejectedMessage:
+            continue
 
 
 def _chunks_by_stamp(path: Path, cobot: Cobot, topics: EpisodeTopics) -> dict[int, list[ActionChunk]]:

@@ -95,17 +95,16 @@ class CobotSimulation:
         mujoco.mj_forward(self.model, self.data)
         self._done_for_s = 0.0
 
-    def command(self, arm: str, positions: FloatArray) -> None:
-        """Give ``"left"`` or ``"right"`` its newest set-point, ``(7,)`` rad and m of opening.
+    def command(self, arm: str, command: JointCommand) -> None:
+        """Give the driver of ``"left"`` or ``"right"`` a command that it must not refuse.
 
         Raises:
             ValueError: the arm's driver refused it.
         """
         driver = self.drivers[arm]
-        units = np.append(np.ones(6), 1.0 / driver.settings.metres_per_unit)
-        if not driver.receive(JointCommand(driver.settings.joint_names, np.asarray(positions) * units)):
+        if not driver.receive(command):
             raise ValueError(
-                f"the {arm} arm's driver refused {positions}; refusals so far: {dict(driver.refused)}"
+                f"the {arm} arm's driver refused {command.positions}; refusals so far: {dict(driver.refused)}"
             )
 
     def step(self, duration_s: float = 0.005) -> None:

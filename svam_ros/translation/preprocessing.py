@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from svam_ros.types import ImageArray, Observation
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,19 @@ class ModelInput:
         return hashlib.sha256(self.image.tobytes() + self.joints.tobytes()).hexdigest()[:16]
 
 
+def crop_picture(picture: NDArray[Scalar], preparation: ImagePreparation) -> NDArray[Scalar]:
+    """The part of ``(h, w, ...)`` that the network sees, as a view: colour, depth and classes alike."""
+    if preparation.crop == "squash":
+        return picture
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
 def prepare_image(rgb: ImageArray, preparation: ImagePreparation) -> ImageArray:
     """Crop and resize ``(h, w, 3)`` uint8 to ``(size, size, 3)`` uint8."""
-    if preparation.crop == "centre_square":
-        height, width = rgb.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        rgb = rgb[top : top + side, left : left + side]
+    rgb = crop_picture(rgb, preparation)
     flag = cv2.INTER_AREA if preparation.interpolation == "area" else cv2.INTER_LINEAR
     return np.asarray(
         cv2.resize(rgb, (preparation.size, preparation.size), interpolation=flag), dtype=np.uint8

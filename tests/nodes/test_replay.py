@@ -14,9 +14,8 @@ from svam_ros import graph
 from svam_ros.artifacts.model_directory import open_model
 from svam_ros.artifacts.model_saving import save_model
 from svam_ros.artifacts.tokenizer import build_word_tokenizer
-from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.cobot import load_cobot
 from svam_ros.nodes.message_conversion import status_values
-from svam_ros.parameters import PolicyParameters
 from svam_ros.recording.episode_reader import read_episode
 from svam_ros.recording.replay import replay_chunks
 from svam_ros.simulation.tasks import TASKS
@@ -39,8 +38,7 @@ def test_replaying_the_recorded_episode_gives_the_tensors_that_the_node_had(tmp_
         live[values["run_id"], int(values["sequence"])] = values["input_digest"]
     preparation = open_model(model).manifest.image
     replayed = {}
-    profile, cobot = load_robot_profile("cobot_magic"), load_cobot()
-    for entry in replay_chunks(episode, profile, cobot, PolicyParameters().max_joint_age_ms):
+    for entry in replay_chunks(episode, load_cobot()):
         identity = entry.chunk.run_id, entry.chunk.sequence
         replayed[identity] = prepare_observation(entry.observation, preparation).digest()
         assert np.all(np.isfinite(entry.observation.arms.positions))

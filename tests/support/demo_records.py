@@ -16,7 +16,7 @@ from svam_ros.profiling.demo_record import (
 )
 from svam_ros.profiling.environment import Machine
 from svam_ros.profiling.latency_histogram import summarize, summarize_stages
-from svam_ros.profiling.run_report import EpisodeResult, LimitRatios, RunReport
+from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, MessageFigures, RunReport
 
 STEP_S = 0.04
 MEDIANS_MS = {
@@ -110,7 +110,9 @@ def run_report(timings: tuple[ChunkTiming, ...], speed: float) -> RunReport:
         deadline_misses=late,
         observation_age_ms=summarize(timing.observation_age_ms for timing in timings),
         stages_ms=summarize_stages([timing.stages_ms for timing in timings]),
-        limits=LimitRatios(0.61, 0.93),
+        chunks_late=1,
+        limits=CommandFigures(0.61, 0.93, max_jerk_ratio=0.97, max_break_ratio=0.02, breaks=2),
+        messages=MessageFigures(dropped=3, rejected=1),
         episodes=(
             EpisodeResult("lift_pot", 0, True, 131),
             EpisodeResult("lift_pot", 1, True, 118),

@@ -1,90 +1,182 @@
-"""The closed loop uses predictions when and as the robot would."""
+"""The closed loop is the live one: observations, chunks, latency and the guard as on the robot."""
 
 import numpy as np
 import pytest
 
+from svam_ros.cobot import load_robot_profile
+from svam_ros.control.guard import Guard
+from svam_ros.parameters import PolicyParameters
+from svam_ros.profiling.motion_audit import audit_commands
 from svam_ros.simulation.cobot_simulation import CobotSimulation
-from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.simulation.scripted_expert import plan_demonstration
-from svam_train.closed_loop import STEPS_BY_TASK, ReplayPolicy, run_episode
+from svam_ros.simulation.simulated_robot import START_NS, SimulatedRobot
+from svam_train.closed_loop import EnginePolicy, ReplayPolicy, engine_policy, front_camera, run_episode
 from svam_train.demonstration_files import demonstration_path, load_demonstration
+from svam_train.loop_settings import LoopSettings
+
+STEP_NS = 40_000_000
 
 
 @pytest.fixture(scope="module")
 def camera():
-    # small pictures: nobody here looks at them
-    with FrontCamera(64, 48) as camera:
+    with front_camera(load_robot_profile("cobot_magic")) as camera:
         yield camera
 
 
 class Expert:
-    """Knows the scene; predicts exactly what the expert would do next."""
+    """Knows the scene; predicts what the expert would do next, begun when it is first asked."""
+
+    exec_horizon = 8
 
     def start(self, task, seed):
         self.plan = plan_demonstration(CobotSimulation(task, seed))
-        self.asked_at = []
+        self.asked_at_ns = []
 
     def predict(self, observation):
-        step = round(observation.stamp_ns * 1e-9 / 0.04)
-        self.asked_at.append(step)
+        self.asked_at_ns.append(observation.stamp_ns - START_NS)
+        step = self.asked_at_ns[-1] // STEP_NS
         return self.plan[np.minimum(step + np.arange(16), len(self.plan) - 1)]
 
 
-class Still:
-    """Stays at home."""
+class Swing:
+    """Swings two joints of the arms, far too fast."""
+
+    exec_horizon = 8
 
     def start(self, task, seed):
         self.home = CobotSimulation(task, seed).cobot.home
+        self.observations = []
 
     def predict(self, observation):
-        return np.tile(self.home, (16, 1))
+        self.observations.append(observation)
+        chunk = np.tile(self.home, (16, 1))
+        chunk[:, [0, 7]] += 1.5 * np.sin(np.arange(16) * 1.3)[:, None]
+        return chunk
 
 
-def test_the_experts_motion_in_chunks_does_the_task(camera):
+class Sent:
+    """What passed between policy, guard and arms."""
+
+    def __init__(self, monkeypatch):
+        self.chunks, self.findings, self.commands = [], [], []
+        submit, send = Guard.submit, SimulatedRobot.send
+
+        def submitted(guard, chunk, offset_ns, now_ns):
+            self.chunks.append((chunk, now_ns - START_NS))
+            self.findings.append(submit(guard, chunk, offset_ns, now_ns))
+            return self.findings[-1]
+
+        def sent(robot, positions, velocities):
+            self.commands.append((robot.now_ns, positions.copy()))
+            send(robot, positions, velocities)
+
+        monkeypatch.setattr(Guard, "submit", submitted)
+        monkeypatch.setattr(SimulatedRobot, "send", sent)
+
+
+def test_the_experts_motion_in_chunks_through_the_guard_does_the_task(camera):
     expert = Expert()
-    episode = run_episode(expert, camera, "lift_pot", 1_000_003, exec_horizon=8, latency_steps=0)
+    episode = run_episode(expert, camera, "lift_pot", 1_000_003, LoopSettings())
     assert episode.success
-    assert episode.steps < 120
-    assert expert.asked_at == list(range(0, episode.steps, 8))
+    assert episode.steps < 150
+    # as often as policy_node looks, not once per chunk
+    spacing_ns = PolicyParameters().replan_steps * STEP_NS
+    assert expert.asked_at_ns == list(range(0, expert.asked_at_ns[-1] + 1, spacing_ns))
 
 
-def test_standing_still_does_not_and_takes_all_the_time(camera):
-    episode = run_episode(Still(), camera, "lift_pot", 1_000_003, exec_horizon=32, latency_steps=0)
+@pytest.mark.parametrize(
+    ("latency_ms", "first_step", "spacing_ms"), [(0, 0, 160), (120, 3, 160), (200, 5, 200)]
+)
+def test_chunks_arrive_late_and_without_their_past_steps(
+    camera, monkeypatch, latency_ms, first_step, spacing_ms
+):
+    sent = Sent(monkeypatch)
+    run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=latency_ms, episode_s=1.0))
+    assert set(sent.findings) == {None}
+    for number, (chunk, arrived_ns) in enumerate(sent.chunks):
+        observed_ns = chunk.observation_stamp_ns - START_NS
+        assert observed_ns == number * spacing_ms * 1_000_000
+        assert 0 <= arrived_ns - observed_ns - latency_ms * 1_000_000 <= 10_000_000
+        assert (chunk.first_step, len(chunk.actions)) == (first_step, 8)
+
+
+def test_a_prediction_that_is_past_on_arrival_moves_nothing(camera, monkeypatch):
+    sent = Sent(monkeypatch)
+    episode = run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0))
+    assert (sent.chunks, episode.steps) == ([], 0)
+
+
+def test_only_the_guard_commands_the_arms_and_within_the_limits(camera, monkeypatch):
+    sent = Sent(monkeypatch)
+    episode = run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=120, episode_s=2.0))
     assert not episode.success
-    assert episode.steps == STEPS_BY_TASK["lift_pot"]
+    stamps = np.array([stamp for stamp, _ in sent.commands])
+    assert set(np.diff(stamps)) == {10_000_000}, "one set-point a tick of the profile's rate"
+    limits = CobotSimulation("lift_pot", 0).cobot.limits
+    audit = audit_commands(stamps, np.array([positions for _, positions in sent.commands]), limits)
+    assert audit.max_velocity_ratio <= 1.0 + 1e-6
+    assert 0.5 < audit.max_acceleration_ratio <= 1.0 + 1e-6
+    assert (audit.max_limit_excess, audit.breaks) == (0.0, 0)
 
 
-def test_late_predictions_are_used_from_the_late_step_on(camera, monkeypatch):
-    executed = []
-    monkeypatch.setattr("svam_train.closed_loop.STEPS_BY_TASK", {"lift_pot": 20})
-    monkeypatch.setattr(
-        "svam_train.closed_loop.stream_step", lambda simulation, _, target: executed.append(target.copy())
-    )
+def test_observations_are_what_the_drivers_reported_last(camera):
+    swing = Swing()
+    run_episode(swing, camera, "lift_pot", 0, LoopSettings(episode_s=0.5))
+    for observation in swing.observations:
+        assert observation.arms.left_stamp_ns == observation.arms.right_stamp_ns == observation.stamp_ns
+        assert observation.instruction == "lift the pot with both hands"
+    moved = [np.abs(o.arms.positions - swing.home).max() for o in swing.observations]
+    assert moved[0] < 1e-6
+    assert moved[-1] > 0.01
 
-    class Counting(Still):
-        calls = 0
 
-        def predict(self, observation):
-            self.calls += 1
-            return np.tile(self.home, (16, 1)) + 0.01 * self.calls + 0.0001 * np.arange(16)[:, None]
+@pytest.mark.parametrize(
+    "wrong", [{"latency_ms": -1}, {"latency_ms": 1e9}, {"replan_steps": 0}, {"episode_s": 0}]
+)
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be 0 to 2000"):
+        LoopSettings(**wrong)
 
-    run_episode(Counting(), camera, "lift_pot", 0, exec_horizon=8, latency_steps=3)
-    offsets = np.round([(row - executed[0])[0] for row in executed], 4)
-    # three steps at home, then steps 3.. of the first prediction; the second, made at 8, from 11 on
-    first = [0.01 + 0.0001 * i for i in range(3, 11)]
-    second = [0.02 + 0.0001 * i for i in range(3, 11)]
-    np.testing.assert_allclose(offsets, [0, 0, 0, *first, *second, 0.0303], atol=1e-6)
+
+def test_a_model_of_another_control_step_is_refused():
+    class Engine:
+        step_s, model_name, exec_horizon = 0.05, "slow", 8
+
+    with pytest.raises(ValueError, match="model slow steps every 50 ms, the robot every 40 ms"):
+        EnginePolicy(Engine())
 
 
 def test_replay_plays_a_demonstration_back_on_its_own_time(recorded):
     folder, _ = recorded
-    policy = ReplayPolicy(folder, horizon=16)
+    policy = ReplayPolicy(folder, pred_horizon=16, exec_horizon=8)
     policy.start("lift_pot", 5)
     targets = load_demonstration(demonstration_path(folder, "lift_pot", 0)).targets
 
     class At:
-        stamp_ns = 400_000_000
+        def __init__(self, ms):
+            self.stamp_ns = START_NS + ms * 1_000_000
 
-    np.testing.assert_allclose(policy.predict(At()), targets[10:26])
+    np.testing.assert_allclose(policy.predict(At(80)), targets[:16])
+    np.testing.assert_allclose(policy.predict(At(480)), targets[10:26])
+    policy.start("lift_pot", 5)
+    np.testing.assert_allclose(policy.predict(At(480)), targets[:16])
     with pytest.raises(ValueError, match="no demonstrations of 'pour'"):
         policy.start("pour", 0)
+
+
+SEEN_SCENES = ()
+"""Scenes that the shipped weights do when they see, and not when they are shown black images."""
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_do_what_they_could_not_do_blind(camera):
+    settings = LoopSettings(latency_ms=120)
+    seeing, blind = engine_policy("tiny"), engine_policy("tiny", blind=True)
+    done = {
+        policy.blind: sum(
+            run_episode(policy, camera, task, seed, settings).success for task, seed in SEEN_SCENES
+        )
+        for policy in (seeing, blind)
+    }
+    assert done[True] == 0
+    assert done[False] >= len(SEEN_SCENES) // 2

@@ -9,12 +9,17 @@ import numpy as np
 import psutil
 import pytest
 
+from svam_ros.cobot import load_robot_profile
+from svam_ros.parameters import PolicyParameters
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera, SceneClass
 from svam_ros.simulation.scripted_expert import plan_demonstration
-from svam_ros.translation.preprocessing import prepare_image
+from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
+from svam_ros.translation.observation import ObservationAssembler
+from svam_ros.translation.preprocessing import image_to_network, prepare_observation
+from svam_ros.types import CameraFrame
 from svam_train.demonstration_files import demonstration_path, load_demonstration
-from svam_train.demonstrations import generate_demonstrations, stream_step
+from svam_train.demonstrations import generate_demonstrations, record_demonstration
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +54,40 @@ def test_targets_are_the_experts_without_the_noise_that_was_executed(lift, coars
     assert 1e-3 < np.abs(measured - commanded)[arm].max() < 0.15
 
 
-def test_pictures_are_what_the_network_would_be_given(lift, coarse_recipe):
-    simulation = CobotSimulation("lift_pot", 0)
+def test_tensors_are_those_of_the_live_path_and_of_the_physics(coarse_recipe):
+    """What is learnt from row ``k`` is what policy_node would have given the network, and nothing else."""
+    recipe = dataclasses.replace(coarse_recipe, noise_shares=(0.0,))
     with FrontCamera() as camera:
-        first = prepare_image(camera.render(simulation.snapshot()), coarse_recipe.image)
-    np.testing.assert_array_equal(lift.images[0], first)
-    np.testing.assert_allclose(lift.joints[0], simulation.arm_state().positions, atol=1e-6)
+        lift = record_demonstration("lift_pot", 0, recipe, camera, camera)
+    robot = SimulatedRobot("lift_pot", 0, load_robot_profile(coarse_recipe.profile))
+    assembler = ObservationAssembler(PolicyParameters().max_joint_age_ms)
+    targets = plan_demonstration(CobotSimulation("lift_pot", 0))
+    reports, before, row = robot.report(), robot.cobot.home, 0
+    with FrontCamera() as camera:
+        for step, target in enumerate(targets[: 2 * coarse_recipe.stride + 1]):
+            rgb, stamp_ns = camera.render(robot.snapshot()), robot.now_ns
+            measured = robot.simulation.arm_state().positions
+            reports += stream_step(robot, before, target)
+            before = target
+            for arm, reading in reports:
+                assembler.add_reading(arm, reading)
+            reports = []
+            if step % coarse_recipe.stride == 0:
+                live = assembler.observe(CameraFrame(rgb, stamp_ns), "lift the pot")
+                given = prepare_observation(live, coarse_recipe.image)
+                np.testing.assert_array_equal(lift.joints[row], measured.astype(np.float32))
+                np.testing.assert_array_equal(lift.joints[row], given.joints)
+                np.testing.assert_array_equal(image_to_network(lift.images[row]), given.image)
+                row += 1
+    assert row == 3
+    assert np.abs(lift.joints[2] - lift.joints[0]).max() > 0.01
+
+
+def test_joint_states_that_are_too_old_for_the_node_are_not_learnt_from(coarse_recipe):
+    """Recording asks the node's assembler, here with a limit that no state can keep."""
+    strict = dataclasses.replace(coarse_recipe, max_joint_age_ms=-1.0)
+    with FrontCamera() as camera, pytest.raises(ValueError, match="11 of 11 pictures have no joint states"):
+        record_demonstration("lift_pot", 0, strict, camera, camera)
 
 
 def test_depth_and_classes_belong_to_the_scene(lift):
@@ -65,19 +98,6 @@ def test_depth_and_classes_belong_to_the_scene(lift):
     # the lifted pot is nearer to the camera than the standing one
     last = lift.segments[-1, :, :, int(SceneClass.POT)]
     assert lift.depth[-1][last > 0.9].mean() < lift.depth[0][pot > 0.9].mean() - 0.03
-
-
-def test_a_step_streams_four_set_points_and_stays_inside_the_limits():
-    simulation = CobotSimulation("lift_pot", 0)
-    home, limits = simulation.cobot.home, simulation.cobot.limits
-    accepted = {arm: driver.accepted for arm, driver in simulation.drivers.items()}
-    stream_step(simulation, home, home + 100.0)
-    assert simulation.time_s == pytest.approx(0.04)
-    assert {arm: d.accepted - accepted[arm] for arm, d in simulation.drivers.items()} == {
-        "left": 4,
-        "right": 4,
-    }
-    assert np.all(simulation.arm_state().positions <= limits.upper + 0.05)
 
 
 def test_workers_end_when_the_recording_is_killed(tmp_path):

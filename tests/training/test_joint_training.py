@@ -13,8 +13,10 @@ from svam_ros.artifacts.model_directory import open_model
 from svam_ros.engines import create_engine
 from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.chunk_dataset import ChunkDataset, ChunkShape
-from svam_train.evaluation_report import EvaluationReport
+from svam_train.closed_loop import Episode
+from svam_train.evaluation_report import summarise
 from svam_train.joint_training import JointTraining
+from svam_train.loop_settings import LoopSettings
 from svam_train.publishing import Publication, commands, publish
 from svam_train.recipe import LossWeights, TrainingRecipe
 from svam_train.tiny_recipe import RECORDING, recipe_of_run
@@ -117,7 +119,9 @@ def test_a_damaged_or_missing_checkpoint_is_refused(datasets, tmp_path):
 
 
 def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path):
-    report = EvaluationReport("lift_pot", "model", 3, (1, 2), (True, False), (80, 175))
+    settings = LoopSettings(latency_ms=120, replan_steps=5, episode_s=9)
+    episodes = [Episode("lift_pot", 1, True, 80), Episode("lift_pot", 2, False, 200)]
+    (report,) = summarise(episodes, "model", settings)
     publication = Publication(RECORDING.image, "1 CPU core", (report,))
     publish(trained, tmp_path / "small", publication)
 
@@ -129,7 +133,10 @@ def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path
     assert "--lift-pot 3 --place-to-pot 3" in model.manifest.provenance.command
     assert "--recipe.steps 4" in model.manifest.provenance.command
     card = (tmp_path / "small" / "README.md").read_text()
-    assert "1/2 = 50 %" in card
+    assert "| lift_pot | model | 120 ms | 1/2 = 50 %" in card
+    assert "targets at 25 Hz" in " ".join(card.split())
+    assert "a frame every 5 control steps" in " ".join(card.split())
+    assert "9 s an attempt" in card
     assert "4 steps of 4 images" in card
 
     engine = create_engine("eager", tmp_path / "small")

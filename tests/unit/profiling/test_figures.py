@@ -14,10 +14,11 @@ from support.demo_records import demo_record
 
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.profiling.latency_histogram import EMPTY, summarize, summarize_stages
-from svam_ros.profiling.run_report import EpisodeResult, LimitRatios, write_report_json
+from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, write_report_json
 from svam_ros.profiling.stage_table import LiveStatus, live_line, milliseconds, run_table, stage_table
 from svam_ros.profiling.stage_timer import STAGES
-from svam_ros.profiling.verdicts import judge, wilson_interval
+from svam_ros.profiling.success_rate import SuccessRate
+from svam_ros.profiling.verdicts import judge
 
 
 @pytest.fixture
@@ -66,7 +67,11 @@ def test_report_json_has_the_promised_keys(tmp_path, report):
     assert set(read["stages_ms"]) == set(STAGES)
     assert all(set(row) == {"p50", "p95", "p99", "max", "n"} for row in read["stages_ms"].values())
     assert read["stages_ms"]["references"]["p50"] is None
-    assert set(read["limits"]) == {"max_velocity_ratio", "max_acceleration_ratio"}
+    assert set(read["limits"]) == {
+        "max_velocity_ratio", "max_acceleration_ratio", "max_jerk_ratio", "max_break_ratio",
+        "max_limit_excess", "breaks", "malformed",
+    }  # fmt: skip
+    assert read["messages"] == {"dropped": 3, "rejected": 1}
     assert read["episodes"][0] == {"task": "lift_pot", "seed": 0, "success": True, "steps": 131}
 
 
@@ -87,10 +92,17 @@ def holds(report) -> dict[str, bool | None]:
         ({"effective_hz": 24.4}, "Effective rate", False),
         ({"stall_ratio": 0.01}, "Stall ratio", True),
         ({"stall_ratio": 0.011}, "Stall ratio", False),
-        ({"limits": LimitRatios(1.0, 0.5)}, "Peak velocity", True),
-        ({"limits": LimitRatios(1.01, 0.5)}, "Peak velocity", False),
-        ({"limits": LimitRatios(0.5, 1.01)}, "Peak acceleration", False),
-        ({"limits": LimitRatios(None, None)}, "Peak velocity", None),
+        ({"limits": CommandFigures(1.0, 0.5)}, "Peak velocity", True),
+        ({"limits": CommandFigures(1.01, 0.5)}, "Peak velocity", False),
+        ({"limits": CommandFigures(0.5, 1.01)}, "Peak acceleration", False),
+        ({"limits": CommandFigures(None, None)}, "Peak velocity", None),
+        ({"limits": CommandFigures(0.5, 0.5, max_jerk_ratio=1.0005)}, "Peak jerk", True),
+        ({"limits": CommandFigures(0.5, 0.5, max_jerk_ratio=1.01)}, "Peak jerk", False),
+        ({"limits": CommandFigures(0.5, 0.5)}, "Peak jerk", None),
+        ({"limits": CommandFigures(0.5, 0.5)}, "Set-points", True),
+        ({"limits": CommandFigures(0.5, 0.5, malformed=1)}, "Set-points", False),
+        ({"limits": CommandFigures(0.5, 0.5, max_limit_excess=1e-3)}, "Set-points", False),
+        ({"limits": CommandFigures(None, None)}, "Set-points", None),
         ({"stages_ms": {"total": summarize([320.0])}}, "Latency p50 / p99", True),
         ({"stages_ms": {"total": summarize([320.1])}}, "Latency p50 / p99", False),
         ({"stages_ms": {}}, "Latency p50 / p99", None),
@@ -101,13 +113,19 @@ def test_verdicts_turn_at_their_criteria(report, change, name, expected):
     assert holds(replace(report, **change))[name] is expected
 
 
-def test_the_interval_of_a_success_rate_is_honest_about_few_trials():
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(38, 40, 0.835, 0.986), (2, 40, 0.014, 0.165), (0, 10, 0.0, 0.278), (10, 10, 0.722, 1.0)],
+)
+def test_the_interval_of_a_success_rate_is_honest_about_few_trials(successes, trials, low, high):
     # Reference values of the Wilson score interval at 95 %.
-    assert wilson_interval(38, 40) == pytest.approx((0.8350, 0.9862), abs=1e-4)
-    assert wilson_interval(0, 3)[0] == 0.0
-    assert wilson_interval(3, 3)[0] < 0.5
-    with pytest.raises(ValueError, match="trial"):
-        wilson_interval(0, 0)
+    assert SuccessRate(successes, trials).wilson_interval() == pytest.approx((low, high), abs=1e-3)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(1, 0), (0, 0), (3, 2), (-1, 4)])
+def test_impossible_counts_are_refused(successes, trials):
+    with pytest.raises(ValueError, match="cannot be"):
+        SuccessRate(successes, trials)
 
 
 def printed(renderable, width: int = 110) -> str:

@@ -69,7 +69,7 @@ def test_everything_promised_is_on_it(text, record):
     page = Page(text)
     assert page.classes.count("joint") == 14
     assert page.classes.count("still") == len(record.stills) == 32
-    assert page.classes.count("tile") == 6
+    assert page.classes.count("tile") == 8
     for figure in ("231.0", "40.1", "36.5", "307.6", "budget 320 ms", "24.9", "2 / 3", "eager", "2.13.0+cpu"):
         assert figure in text
     assert "prefers-color-scheme: dark" in text

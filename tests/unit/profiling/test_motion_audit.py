@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from support.guard_rig import GuardRig
 
 from svam_ros.cobot import load_cobot
 from svam_ros.profiling.motion_audit import arm_limits, audit_commands, worst_of
@@ -32,6 +33,41 @@ def test_a_parabola_has_its_acceleration_also_where_a_set_point_was_lost():
     for rows in (slice(None), keep):
         audit = audit_commands(stamps[rows], positions[rows], LIMITS)
         assert audit.max_acceleration_ratio == pytest.approx(0.8 / LIMITS.acceleration[3], rel=1e-6)
+
+
+def test_a_cubic_has_its_jerk_also_where_a_set_point_was_lost():
+    stamps, positions = stream()
+    time_s = (stamps - stamps[0]) / 1e9
+    positions[:, 4] = 2.0 / 6 * time_s**3
+    keep = np.arange(len(stamps)) % 7 != 3
+    for rows in (slice(None), keep):
+        audit = audit_commands(stamps[rows], positions[rows], LIMITS)
+        assert audit.max_jerk_ratio == pytest.approx(2.0 / LIMITS.jerk[4], rel=1e-4)
+
+
+def test_rounded_stamps_do_not_show_as_jerk():
+    stamps, positions = stream(speed=2.0)
+    rng = np.random.default_rng(0)
+    audit = audit_commands(stamps + rng.integers(-1, 2, len(stamps)), positions, LIMITS)
+    assert audit.max_jerk_ratio < 1e-3
+
+
+def test_the_guards_motion_keeps_the_jerk_limit():
+    rig = GuardRig()
+    assert rig.engage() == []
+    rng = np.random.default_rng(1)
+    for sequence in range(1, 12):
+        target = rig.cobot.home + rng.uniform(-0.5, 0.5, 14)
+        rig.submit(
+            rig.chunk(
+                np.tile(np.clip(target, rig.cobot.limits.lower, rig.cobot.limits.upper), (8, 1)), sequence
+            )
+        )
+        rig.run(320.0)
+    stamps = np.array([command.due_ns for command in rig.commands], dtype=np.int64)
+    positions = np.array([command.positions for command in rig.commands])
+    audit = audit_commands(stamps, positions, rig.cobot.limits)
+    assert 0.5 < audit.max_jerk_ratio <= 1.0 + 1e-6
 
 
 def test_the_worst_joint_counts_the_gripper_in_its_own_unit():
@@ -88,6 +124,7 @@ def test_too_few_set_points_have_no_ratios(count):
     audit = audit_commands(stamps[:count], positions[:count], LIMITS)
     assert (audit.max_velocity_ratio is None) == (count < 2)
     assert audit.max_acceleration_ratio is None
+    assert audit.max_jerk_ratio is None
 
 
 def test_shapes_that_do_not_fit_are_refused():

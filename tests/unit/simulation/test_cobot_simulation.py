@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from svam_ros.cobot import ARM_NAMES
-from svam_ros.simulation.arm_driver import DriverSettings
+from svam_ros.simulation.arm_driver import DriverSettings, JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.simulation.mujoco_loading import mujoco
 from svam_ros.simulation.task_objects import CUBE_SIDE_M, POT_HEIGHT_M
 from svam_ros.simulation.tasks import TASKS, UnknownTaskError
+
+
+def command(simulation: CobotSimulation, arm: str, positions: np.ndarray) -> None:
+    simulation.command(arm, JointCommand(simulation.drivers[arm].settings.joint_names, positions))
 
 
 def digest_of_a_run(task: str, seed: int) -> str:
@@ -23,7 +27,7 @@ def digest_of_a_run(task: str, seed: int) -> str:
         for step in range(100):
             for arm in ARM_NAMES:
                 row = simulation.cobot.arm_slice(arm)
-                simulation.command(arm, simulation.cobot.home[row] + rng.uniform(0.0, 0.005, 7))
+                command(simulation, arm, simulation.cobot.home[row] + rng.uniform(0.0, 0.005, 7))
             simulation.step()
             state = simulation.arm_state()
             seen.update(state.positions.tobytes() + state.velocities.tobytes() + state.efforts.tobytes())
@@ -40,7 +44,7 @@ def test_states_and_pictures_repeat_bit_for_bit():
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_reset_is_as_good_as_new(task):
     used = CobotSimulation("lift_pot", 9)
-    used.command("left", used.cobot.home[:7] * 0.5)
+    command(used, "left", used.cobot.home[:7] * 0.5)
     used.step(0.5)
     used.reset(task, 5)
     fresh = CobotSimulation(task, 5)
@@ -67,7 +71,7 @@ def test_commands_reach_the_arm_they_are_for_in_metres_of_opening():
     target = simulation.cobot.home[7:].copy()
     target[0] += 0.3
     target[6] = 0.02
-    simulation.command("right", target)
+    command(simulation, "right", target)
     simulation.step(2.0)
     state = simulation.arm_state()
     np.testing.assert_allclose(state.positions[7:], target, atol=3e-3)
@@ -79,7 +83,7 @@ def test_joints_lag_behind_a_moving_set_point_as_real_ones_do():
     speed, target = 0.5, simulation.cobot.home[:7].copy()
     for _ in range(100):
         target[0] += speed * 0.01
-        simulation.command("left", target)
+        command(simulation, "left", target)
         simulation.step(0.01)
     lag_s = (target[0] - simulation.arm_state().positions[0]) / speed
     assert 0.03 <= lag_s <= 0.07
@@ -88,14 +92,14 @@ def test_joints_lag_behind_a_moving_set_point_as_real_ones_do():
 def test_a_refused_command_is_an_error_here():
     simulation = CobotSimulation("lift_pot", 0)
     with pytest.raises(ValueError, match="not finite"):
-        simulation.command("left", np.full(7, np.nan))
+        command(simulation, "left", np.full(7, np.nan))
 
 
 def test_drivers_may_speak_another_dialect():
     names = tuple(f"joint{i}" for i in range(7))
     settings = {arm: DriverSettings(names, quirks=True, metres_per_unit=2.0) for arm in ARM_NAMES}
     simulation = CobotSimulation("lift_pot", 0, drivers=settings)
-    simulation.command("left", simulation.cobot.home[:7])
+    command(simulation, "left", simulation.cobot.home[:7])
     report = simulation.driver_report("left")
     assert report.positions[6] == pytest.approx(simulation.cobot.home[6] / 2)
     assert len(report.velocities) == 6
@@ -111,7 +115,7 @@ def test_a_snapshot_is_a_copy_that_nobody_changes():
     simulation = CobotSimulation("lift_pot", 0)
     snapshot = simulation.snapshot()
     before = snapshot.generalised_positions.copy()
-    simulation.command("left", simulation.cobot.home[:7] * 0.5)
+    command(simulation, "left", simulation.cobot.home[:7] * 0.5)
     simulation.step(0.3)
     np.testing.assert_array_equal(snapshot.generalised_positions, before)
     with pytest.raises(ValueError, match="read-only"):

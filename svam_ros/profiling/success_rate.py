@@ -30,7 +30,7 @@ class SuccessRate:
         return self.successes / self.trials
 
     def wilson_interval(self) -> tuple[float, float]:
-        """95 % score interval (Wilson, 1927)."""
+        """95 % score interval (Wilson, 1927): honest for few trials."""
         n, p, z2 = self.trials, self.rate, Z_95**2
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))

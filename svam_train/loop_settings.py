@@ -1,0 +1,36 @@
+"""What a closed loop in simulation is run with: data only, so that the command line loads fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from svam_ros.parameters import PolicyParameters
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What a closed loop is run with; the defaults are those of the nodes and of ``svam demo``.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    latency_ms: float = 0.0
+    """From the frame to the arrival of its chunk at the guard."""
+    replan_steps: int = PolicyParameters.replan_steps
+    """Control steps between two observations; more where the latency is longer."""
+    publish_lead_ms: float = PolicyParameters.publish_lead_ms
+    """Steps due earlier than this after the arrival are left out of a chunk."""
+    max_joint_age_ms: float = PolicyParameters.max_joint_age_ms
+    """Joint states may be older than their frame by at most this much."""
+    episode_s: float = 15.0
+    """Time for one attempt, from the engage on."""
+    profile: str = PolicyParameters.profile
+    """Robot profile: rates, and what passes between policy, guard and arms."""
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.latency_ms <= 2000.0 and self.replan_steps >= 1 and self.episode_s > 0.0):
+            raise ValueError(
+                f"latency_ms {self.latency_ms:g}, replan_steps {self.replan_steps} and episode_s "
+                f"{self.episode_s:g} must be 0 to 2000, at least 1 and above 0"
+            )
