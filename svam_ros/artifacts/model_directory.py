@@ -10,14 +10,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 
 from svam_ros.artifacts.manifest import Manifest, ManifestError, manifest_from_json
+from svam_ros.artifacts.network_loading import (
+    WeightError,
+    empty_network,
+    give_weights,
+    stored_weights,
+    weight_shapes,
+)
 from svam_ros.artifacts.statistics_file import statistics_from_json, statistics_id
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.cobot import Cobot, load_cobot
@@ -48,24 +53,23 @@ class ModelDirectory:
     statistics: Statistics
     tokenizer: InstructionTokenizer
 
-    def load_network(self) -> Svam:
-        """The network with its weights, in single precision, on the CPU, in evaluation mode.
+    def load_network(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Svam:
+        """The network with its weights, in evaluation mode.
+
+        Weights that are stored in ``dtype`` are mapped into memory, not read into it; others are
+        converted one by one. There are never two copies.
 
         Raises:
-            ModelDirectoryError: a weight is not finite, or the file changed since it was verified.
+            ModelDirectoryError: a weight is not finite in ``dtype``, or the file changed since it was
+                verified.
         """
-        network = Svam(self.manifest.config)
+        path = self.path / WEIGHTS_FILE
         try:
-            weights = load_file(self.path / WEIGHTS_FILE)
-            network.load_state_dict(weights, strict=True)
+            return give_weights(empty_network(self.manifest.config), stored_weights(path, dtype, device))
+        except WeightError as error:
+            raise ModelDirectoryError(f"{path}: {error}") from error
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise ModelDirectoryError(f"{self.path / WEIGHTS_FILE}: cannot be loaded: {error}") from error
-        for name, tensor in weights.items():
-            if not torch.isfinite(tensor).all():
-                raise ModelDirectoryError(
-                    f"{self.path / WEIGHTS_FILE}: '{name}' has values that are not finite"
-                )
-        return network.eval()
+            raise ModelDirectoryError(f"{path}: cannot be loaded: {error}") from error
 
 
 def model_names() -> list[str]:
@@ -96,12 +100,13 @@ def resolve_model(name_or_path: str | Path) -> Path:
     )
 
 
-def open_model(path: str | Path, cobot: Cobot | None = None) -> ModelDirectory:
+def open_model(path: str | Path, cobot: Cobot | None = None, *, any_robot: bool = False) -> ModelDirectory:
     """Verify a model directory and open it.
 
     Args:
         path: the directory, or the name of a shipped one.
         cobot: the robot that the model must be for; the calibration's by default.
+        any_robot: also open models that are for another robot, such as CALVIN's simulated arm.
 
     Raises:
         ModelDirectoryError: anything is missing, unlisted, changed, of another format, pickled, or
@@ -123,7 +128,8 @@ def open_model(path: str | Path, cobot: Cobot | None = None) -> ModelDirectory:
     except InstructionError as error:
         raise ModelDirectoryError(f"{folder / TOKENIZER_FILE}: {error}") from error
     _verify_statistics(folder, manifest, statistics)
-    _verify_robot(folder, manifest, cobot or load_cobot())
+    if not any_robot:
+        _verify_robot(folder, manifest, cobot or load_cobot())
     verify_weights(folder / WEIGHTS_FILE, manifest.config)
     return ModelDirectory(folder, manifest, statistics, tokenizer)
 
@@ -148,7 +154,7 @@ def verify_weights(path: Path, config: SvamConfig) -> None:
     Raises:
         ModelDirectoryError: a tensor is missing, unknown, or of another shape.
     """
-    expected = _expected_shapes(config)
+    expected = weight_shapes(config)
     try:
         with safe_open(path, framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -163,12 +169,6 @@ def verify_weights(path: Path, config: SvamConfig) -> None:
             raise ModelDirectoryError(
                 f"{path}: '{name}' has shape {found[name]}, the configuration asks for {shape}"
             )
-
-
-@lru_cache(maxsize=4)
-def _expected_shapes(config: SvamConfig) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):  # names and shapes without memory for the weights
-        return {name: tuple(t.shape) for name, t in Svam(config).run_time_state_dict().items()}
 
 
 def _read_text(folder: Path, name: str) -> str:

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from svam_ros.networks.config import TextConfig
+from svam_ros.translation.instructions import MAX_INSTRUCTION_CHARACTERS
 
 UNKNOWN_WORD = "[unknown]"
+
+QUOTED_CHARACTERS = 60
+QUOTED_WORDS = 5
+"""How much of a wrong text an error repeats."""
 
 
 class InstructionError(ValueError):
@@ -69,12 +74,20 @@ class InstructionTokenizer:
         Raises:
             InstructionError: it has no words, too many, or words that the model was never trained on.
         """
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        self._refuse_unknown(text, encoding.ids, encoding.offsets)
         room = self._config.length - 2
+        if len(text) > MAX_INSTRUCTION_CHARACTERS:
+            raise InstructionError(
+                f"the instruction '{_quoted(text)}' has {len(text)} characters, allowed are 1 to "
+                f"{MAX_INSTRUCTION_CHARACTERS}"
+            )
+        try:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        except TypeError as error:  # half a surrogate pair, which no message can carry either
+            raise InstructionError(f"the instruction {_quoted(text)!r} is no valid Unicode text") from error
+        self._refuse_unknown(text, encoding.ids, encoding.offsets)
         if not 1 <= len(encoding.ids) <= room:
             raise InstructionError(
-                f"the instruction '{text}' has {len(encoding.ids)} tokens, allowed are 1 to {room}"
+                f"the instruction '{_quoted(text)}' has {len(encoding.ids)} tokens, allowed are 1 to {room}"
             )
         used = [self._config.bos_id, *encoding.ids, self._config.eos_id]
         token_ids = np.full((1, self._config.length), self._config.pad_id, dtype=np.int64)
@@ -86,10 +99,15 @@ class InstructionTokenizer:
         unknown_id = self._tokenizer.token_to_id(UNKNOWN_WORD)
         unknown = [text[a:b] for i, (a, b) in zip(ids, offsets, strict=True) if i == unknown_id]
         if unknown_id is not None and unknown:
+            more = f" and {len(unknown) - QUOTED_WORDS} more words" if len(unknown) > QUOTED_WORDS else ""
+            named = ", ".join(repr(_quoted(word)) for word in unknown[:QUOTED_WORDS])
             raise InstructionError(
-                f"this model does not know {', '.join(map(repr, unknown))}; "
-                f"it knows: {' '.join(self.known_words())}"
+                f"this model does not know {named}{more}; it knows: {' '.join(self.known_words())}"
             )
+
+
+def _quoted(text: str) -> str:
+    return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}..."
 
 
 def build_word_tokenizer(sentences: Iterable[str], config: TextConfig) -> InstructionTokenizer:

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.engines.policy_engine import DeviceName, DtypeName, PolicyEngine
 from svam_ros.parameters import EngineName
+
+if TYPE_CHECKING:
+    from svam_ros.engines.eager import EngineModel
 
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 
 
 def create_engine(
     name: str,
-    model: str | Path,
+    model: str | Path | EngineModel,
     *,
     seed: int = 0,
     noise: Literal["fixed", "fresh"] = "fixed",
     threads: int = 1,
+    device: DeviceName = "cpu",
+    dtype: DtypeName = "float32",
 ) -> PolicyEngine:
     """Make an engine, load its model and warm it up.
 
     Args:
         name: one of :data:`ENGINE_NAMES`.
-        model: a model directory, or the name of one that ships with the package. ``scripted`` has no
-            network: there it is the description of a motion (:func:`svam_ros.engines.scripted.parse_motion`).
+        model: a model directory, the name of one that ships with the package, or a model that is open
+            already. ``scripted`` has no network: there it is the description of a motion
+            (:func:`svam_ros.engines.scripted.parse_motion`).
         seed: of the network's noise.
         noise: drawn once, so that equal observations give equal actions, or anew for every pass.
-        threads: CPU threads for the network; they are the whole process's.
+        threads: CPU threads for the network; they are the whole process's. 0: one for a small network,
+            every core for a large one.
+        device: where the network runs.
+        dtype: in which precision it runs; ``auto`` is the fastest here that is exact enough.
 
     Raises:
-        ValueError: unknown engine, model or motion, a broken model directory.
+        ValueError: unknown engine, model or motion, a broken model directory, a device that is not there
+            or has too little memory.
     """
     # Engines are imported when chosen, so that 'scripted' runs where torch is not installed.
     if name == "scripted":
@@ -40,8 +50,13 @@ def create_engine(
     if name == "eager":
         from svam_ros.artifacts.model_directory import open_model
         from svam_ros.engines.eager import EagerEngine
+        from svam_ros.engines.run_plan import plan_run
 
-        engine = EagerEngine(open_model(model), seed=seed, noise=noise, threads=threads)
+        opened = open_model(model) if isinstance(model, (str, Path)) else model
+        plan = plan_run(opened.manifest, device, dtype, threads)
+        engine = EagerEngine(
+            opened, seed=seed, noise=noise, threads=plan.threads, device=plan.device, dtype=plan.dtype
+        )
         engine.warm_up()
         return engine
     raise ValueError(f"unknown engine '{name}', known: {', '.join(ENGINE_NAMES)}")

@@ -55,6 +55,21 @@ def test_no_words_and_too_many_are_refused_never_cut(tokenizer, text, count):
         tokenizer.encode(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a" * 10_000, "has 10000 characters, allowed are 1 to 256"),
+        ("lift " * 50, "has 50 tokens, allowed are 1 to 18"),
+        ("u v w x y z " * 10, r"does not know 'u', 'v', 'w', 'x', 'y' and 55 more words; it knows: arms"),
+        ("lift the \udcff", "is no valid Unicode text"),
+    ],
+)
+def test_an_absurd_text_is_refused_with_a_sentence_that_does_not_repeat_it(tokenizer, text, words):
+    with pytest.raises(InstructionError, match=words) as refusal:
+        tokenizer.encode(text)
+    assert len(str(refusal.value)) < 200
+
+
 def test_the_longest_allowed_instruction_keeps_its_end_mark(tokenizer):
     assert tokenizer.encode("the " * 18).token_ids[0, -1] == TEXT.eos_id
 

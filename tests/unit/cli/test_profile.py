@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from svam_ros.cli.main import main
-from svam_ros.cli.profile import ProfileOptions, synthetic_observation, time_stages
+from svam_ros.cli.profile import ProfileOptions, measure, synthetic_observation
+from svam_ros.cobot import load_cobot
 from svam_ros.engines import create_engine
 
 
@@ -22,18 +24,44 @@ def test_the_file_holds_stages_versions_and_machine(tmp_path, capsys):
 
 def test_the_defaults_time_the_model_that_ships(capsys):
     assert main(["profile", "--repeats", "1"]) == 0
-    assert "tiny" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "tiny · eager · float32" in shown.out
+    assert "peak memory" in shown.out
+    assert "takes up to" in shown.err
+
+
+def test_random_weights_need_no_model_and_every_figure_is_in_the_file(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    arguments = ["--model", "tiny", "--random-weights", "--dtype", "bfloat16", "--repeats", "2"]
+    assert main(["profile", *arguments, "--json", str(path)]) == 0
+    figures = json.loads(path.read_text())
+    assert figures["model"] == "tiny with random weights"
+    assert (figures["dtype"], figures["device"], figures["threads"]) == ("bfloat16", "cpu", 1)
+    assert figures["weights_bytes"] == 2 * figures["weights"]
+    assert figures["peak_memory_bytes"] > figures["weights_bytes"]
+    network_stages = figures["stages_ms"].keys() - {"preprocess"}
+    assert network_stages == figures["gflop"].keys() - {"instruction"} == figures["gflop_per_s"].keys()
+    assert "backbone" in network_stages
+    total = figures["gflop"]["total"] / figures["stages_ms"]["total"]["p50"] * 1e3
+    assert figures["gflop_per_s"]["total"] == pytest.approx(total)
+    assert f"{figures['gflop']['backbone']:.2f}" in capsys.readouterr().out
+
+
+def test_a_preset_with_fewer_joints_than_the_robot_gets_the_first_of_them():
+    seen = synthetic_observation(ProfileOptions(), "do it", joints=7)
+    assert np.array_equal(seen.arms.positions, load_cobot().home[:7])
 
 
 def test_the_total_is_the_whole_call():
     engine = create_engine("scripted", "fault=slow slow_ms=30")
-    stages = time_stages(engine, synthetic_observation(ProfileOptions()), repeats=3)
-    assert stages["total"].p50 is not None
-    assert 30 <= stages["total"].p50 < 300
+    measured = measure(engine, synthetic_observation(ProfileOptions(), ""), repeats=3)
+    total = measured.stages_ms["total"]
+    assert total.p50 is not None
+    assert 30 <= total.p50 < 300
 
 
 def test_the_frame_has_the_camera_s_size_and_is_always_the_same():
-    first, second = synthetic_observation(ProfileOptions()), synthetic_observation(ProfileOptions())
+    first, second = (synthetic_observation(ProfileOptions(), "do it") for _ in range(2))
     assert first.frame.rgb.shape == (480, 640, 3)
     assert (first.frame.rgb == second.frame.rgb).all()
 
@@ -42,6 +70,8 @@ def test_the_frame_has_the_camera_s_size_and_is_always_the_same():
     ("arguments", "words"),
     [
         (["--model", "no_such_model"], "'no_such_model' is neither a folder nor a model"),
+        (["--model", "cobbot", "--random-weights"], "'cobbot' is no preset, did you mean 'cobot'"),
+        (["--threads", "65"], "'threads' is 65, allowed is 0 to 64"),
         (["--engine", "scripted", "--json", "no/such/folder/figures.json"], "there is no folder"),
         (["--engine", "scripted", "--repeats", "0"], "'repeats' is 0, allowed is 1 to 100000"),
         (["--engine", "scripted", "--profile", "cobot_magik"], "did you mean 'cobot_magic'"),

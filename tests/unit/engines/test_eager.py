@@ -11,6 +11,7 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
 from svam_ros.engines.policy_engine import PredictionRefused
 from svam_ros.translation.preprocessing import prepare_observation
+from svam_ros.types import CameraFrame
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +101,79 @@ def test_after_an_instruction_that_is_not_understood_the_old_one_is_not_acted_on
     assert engine.infer(observation(SENTENCES[0])).actions.shape == (6, 14)
 
 
-def test_actions_that_are_not_finite_are_refused(model):
+def test_actions_that_are_not_finite_are_refused(model, monkeypatch):
+    engine = EagerEngine(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.statistics), "denormalise_actions", lambda *_: np.full((6, 14), np.nan))
+        with pytest.raises(PredictionRefused, match="model 'small' gave actions that are not finite"):
+            engine.infer(observation())
+    assert np.all(np.isfinite(engine.infer(observation()).actions))
+
+
+FRAME = observation().frame.rgb
+
+
+@pytest.mark.parametrize(
+    ("rgb", "words"),
+    [
+        (FRAME.astype(np.float32), r"the frame is float32 \(480, 640, 3\), expected is uint8"),
+        (np.full(FRAME.shape, np.nan), r"the frame is float64 .*, expected is uint8"),
+        (FRAME[..., 0], r"the frame is uint8 \(480, 640\), expected is uint8 \(height, width, 3\)"),
+        (np.zeros((480, 640, 4), np.uint8), r"the frame is uint8 \(480, 640, 4\)"),
+        (FRAME[None], r"the frame is uint8 \(1, 480, 640, 3\)"),
+        (FRAME[:0], "the frame has no pixels: 640x0"),
+        (None, "the frame is NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_what_was_expected(model, rgb, words):
+    engine = EagerEngine(model)
+    broken = dataclasses.replace(observation(), frame=CameraFrame(rgb, 10**9))
+    with pytest.raises(PredictionRefused, match=words):
+        engine.infer(broken)
+
+
+@pytest.mark.parametrize(
+    ("positions", "words"),
+    [
+        (np.where(np.arange(14) == 3, np.nan, 0.0), "measured position of joint 3 .* is not finite"),
+        (np.full(14, np.inf), "is not finite"),
+        (np.zeros(7), r"the joints have shape \(7,\), the model moves 14"),
+    ],
+)
+def test_joints_that_nothing_can_start_from_are_refused(model, positions, words):
     engine = EagerEngine(model)
     seen = observation()
-    broken = dataclasses.replace(seen, arms=dataclasses.replace(seen.arms, positions=np.full(14, np.inf)))
-    with pytest.raises(PredictionRefused, match="model 'small' gave actions that are not finite"):
+    broken = dataclasses.replace(seen, arms=dataclasses.replace(seen.arms, positions=positions))
+    with pytest.raises(PredictionRefused, match=words):
         engine.infer(broken)
-    assert np.all(np.isfinite(engine.infer(seen).actions))
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "has 0 tokens"), ("a" * 10_000, "has 10000 characters")])
+def test_an_absurd_instruction_is_refused(model, text, words):
+    with pytest.raises(PredictionRefused, match=words):
+        EagerEngine(model).infer(observation(text))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_precision_sees_the_same_noise_and_gives_doubles(model, dtype):
+    exact = EagerEngine(model, seed=3).infer(observation()).actions
+    rounded = EagerEngine(model, seed=3, dtype=dtype).infer(observation()).actions
+    assert rounded.dtype == np.float64
+    assert not np.array_equal(rounded, exact)
+    moved = exact - observation().arms.positions
+    # Other noise moves the actions by about as much as they are large.
+    assert np.linalg.norm(rounded - exact) < 0.1 * np.linalg.norm(moved)
+
+
+def test_warming_up_ends_early_where_a_pass_takes_seconds(model, monkeypatch):
+    engine = EagerEngine(model)
+    passes = []
+    monkeypatch.setattr(engine, "_run", lambda *_: passes.append(1))
+    engine.warm_up()
+    assert len(passes) == 3
+    monkeypatch.setattr("svam_ros.engines.eager.WARM_UP_S", 0.0)
+    engine.warm_up()
+    assert len(passes) == 4
 
 
 def test_weights_that_are_not_finite_never_reach_an_engine(tmp_path):

@@ -1,0 +1,64 @@
+"""Arithmetic is counted, not typed in: two ways of counting agree, and the sum is the published one."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from support.networks import CONFIG, random_inputs, random_network, token_ids
+from torch.overrides import TorchFunctionMode
+
+from svam_ros.engines.stage_cost import INSTRUCTION, count_stage_gflop
+from svam_ros.networks.presets import PRESETS
+from svam_ros.profiling.stage_timer import STAGES
+
+
+class CountedByHand(TorchFunctionMode):
+    """Multiplications and additions of every call of torch's that does many, on real tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flop: dict[str, float] = {}
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = function.__name__
+        if name == "linear":
+            self._add(name, result.numel() * args[1].shape[1])
+        elif name in ("conv2d", "conv3d"):
+            self._add(name, result.numel() * math.prod(args[1].shape[1:]))
+        elif name == "scaled_dot_product_attention":
+            query, key = args[:2]
+            self._add(name, 2 * query.numel() * key.shape[-2])
+        elif name in ("matmul", "__matmul__", "bmm", "baddbmm", "addmm", "einsum"):
+            raise AssertionError(f"{name} is not counted here")
+        return result
+
+    def _add(self, name: str, multiplications: int) -> None:
+        self.flop[name] = self.flop.get(name, 0.0) + 2 * multiplications
+
+
+def test_counting_without_memory_agrees_with_counting_every_call():
+    network = random_network().prepare_for_inference()
+    inputs = random_inputs(network).rows([0])
+    with torch.no_grad(), CountedByHand() as by_hand:
+        network.encode_instruction(*(part[:1] for part in token_ids()))
+        network(*inputs.as_tuple())
+    assert by_hand.flop.keys() == {"linear", "conv2d", "conv3d", "scaled_dot_product_attention"}
+    everything = sum(by_hand.flop.values())
+    assert min(by_hand.flop.values()) > 1e-4 * everything  # a kind that was forgotten would be seen
+    assert sum(count_stage_gflop(CONFIG).values()) * 1e9 == pytest.approx(everything, rel=1e-6)
+
+
+def test_every_stage_of_the_network_is_counted():
+    network_stages = [s for s in STAGES if s not in ("preprocess", "publish", "total")]
+    assert list(count_stage_gflop(CONFIG)) == [INSTRUCTION, *network_stages]
+
+
+def test_the_published_sizes_take_what_the_specification_counted():
+    """The specification counts 4944 GFLOP after all exact savings, in another way, with 10 actions."""
+    gflop = count_stage_gflop(PRESETS["calvin"])
+    assert sum(gflop.values()) == pytest.approx(4944, rel=2e-3)
+    assert gflop["references"] == pytest.approx(47.1 + 81.2, rel=1e-3)
+    assert gflop["decouplers"] == pytest.approx(886.9 + 924.5 - 15.1 - 40.3 - 23.6, rel=1e-3)
