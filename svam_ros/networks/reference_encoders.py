@@ -37,13 +37,14 @@ class ReferenceImage(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, 3, s, s)`` in [-1, 1] -> ``(batch, 3, size, size)``."""
+        # At least single precision: torch resizes no half-size formats with antialias on a CPU.
         resized = functional.interpolate(
-            image,
+            image.to(torch.promote_types(image.dtype, torch.float32)),
             size=(self.size, self.size),
             mode="bicubic" if self.bicubic else "bilinear",
             align_corners=False,
             antialias=self.bicubic,
-        )
+        ).to(image.dtype)
         if self.normalization == "minus_one_to_one":
             return resized
         normalised: Tensor = ((resized + 1) / 2 - self.mean) / self.deviation

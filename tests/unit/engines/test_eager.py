@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.networks import SENTENCES, observation, random_network, save_random_model
+from support.networks import CONFIG, SENTENCES, observation, random_network, save_random_model
 
 from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
@@ -163,6 +163,14 @@ def test_every_precision_sees_the_same_noise_and_gives_doubles(model, dtype):
     moved = exact - observation().arms.positions
     # Other noise moves the actions by about as much as they are large.
     assert np.linalg.norm(rounded - exact) < 0.1 * np.linalg.norm(moved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_settings_of_the_cobot_run_in_every_precision(tmp_path, dtype):
+    references = dataclasses.replace(CONFIG.references, resize="bicubic_antialias", normalization="imagenet")
+    network = random_network(dataclasses.replace(CONFIG, references=references))
+    model = save_random_model(tmp_path / "cobot", network=network)
+    assert np.all(np.isfinite(EagerEngine(model, dtype=dtype).infer(observation()).actions))
 
 
 def test_warming_up_ends_early_where_a_pass_takes_seconds(model, monkeypatch):
