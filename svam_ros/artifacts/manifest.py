@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dacite import Config, DaciteError, from_dict
@@ -34,6 +34,23 @@ class Provenance:
     """Versions of the libraries used."""
     results: dict[str, float]
     """What was measured, such as a success rate; the key says what and how often."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Published files that the weights were taken from -> sha256, in hexadecimal."""
+
+
+JOINT_UNITS = frozenset({"rad", "m", "1"})
+"""Radians, metres, and numbers without a unit, such as CALVIN's scaled end-effector steps."""
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """What the numbers of an action are."""
+
+    joint_names: tuple[str, ...]
+    joint_units: tuple[str, ...]
+    """One of :data:`JOINT_UNITS`, for every joint."""
+    step_s: float
+    """Time between two actions, seconds."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,7 @@ class Manifest:
     image: ImagePreparation
     joint_names: tuple[str, ...]
     joint_units: tuple[str, ...]
-    """``rad`` or ``m``, for every joint."""
+    """One of :data:`JOINT_UNITS`, for every joint. No robot of ours has joints without a unit."""
     step_s: float
     """Time between two actions, seconds."""
     statistics_id: str
@@ -70,8 +87,8 @@ class Manifest:
                 f"{len(self.joint_names)} joint_names and {len(self.joint_units)} joint_units "
                 f"for {action_dim} actions"
             )
-        if not set(self.joint_units) <= {"rad", "m"}:
-            raise ManifestError(f"joint_units must be 'rad' or 'm', got {sorted(set(self.joint_units))}")
+        if not set(self.joint_units) <= JOINT_UNITS:
+            raise ManifestError(f"joint_units must be 'rad', 'm' or '1', got {sorted(set(self.joint_units))}")
         if not 0.005 <= self.step_s <= 0.2:
             raise ManifestError(f"step_s is {self.step_s}, allowed is 0.005 to 0.2")
 

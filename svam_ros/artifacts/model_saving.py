@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
-from svam_ros.artifacts.manifest import Manifest, Provenance, manifest_to_json
+from svam_ros.artifacts.manifest import Embodiment, Manifest, Provenance, manifest_to_json
 from svam_ros.artifacts.model_directory import (
     MANIFEST_FILE,
     STATISTICS_FILE,
@@ -31,7 +32,10 @@ from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import Svam
 from svam_ros.translation.preprocessing import ImagePreparation
 
-PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+Precision = Literal["float16", "float32", "as_stored"]
+"""Of stored weights; ``as_stored`` leaves every tensor in the precision that it is in."""
+
+_DTYPES = {"float16": torch.float16, "float32": torch.float32, "as_stored": None}
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,15 @@ class ModelContents:
     """How the weights came to be."""
     documents: dict[str, str] = field(default_factory=dict)
     """Further text files by name, such as a model card."""
+    embodiment: Embodiment | None = None
+    """What the actions are; ``None``: the joints of the Cobot."""
 
 
 def save_model(
     path: Path,
     contents: ModelContents,
     *,
-    precision: Literal["float16", "float32"] = "float16",
+    precision: Precision = "float16",
     cobot: Cobot | None = None,
 ) -> ModelDirectory:
     """Write a model directory, verify it, and put it in place of whatever stood at ``path``.
@@ -75,12 +81,11 @@ def save_model(
     """
     path = Path(path)
     cobot = cobot or load_cobot()
-    if path.exists() and not (path / MANIFEST_FILE).is_file():
-        raise ModelDirectoryError(f"{path} exists and is no model directory: choose another place")
+    refuse_other_folders(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        _write_weights(staging / WEIGHTS_FILE, contents.network, PRECISIONS[precision])
+        _write_weights(staging / WEIGHTS_FILE, contents.network, _DTYPES[precision])
         texts = {
             STATISTICS_FILE: statistics_to_json(contents.statistics),
             TOKENIZER_FILE: contents.tokenizer.to_json(),
@@ -88,34 +93,60 @@ def save_model(
         _write_texts(staging, texts | contents.documents)
         manifest = _manifest(path.name, contents, cobot, _hashes(staging))
         _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
-        verified = open_model(staging, cobot)
-        verified.load_network()
+        verified = open_model(staging, cobot, any_robot=contents.embodiment is not None)
+        _refuse_not_finite(staging / WEIGHTS_FILE)
         staging.chmod(0o755)
-        _swap(staging, path)
+        move_into_place(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return replace(verified, path=path)
 
 
+def refuse_other_folders(path: Path) -> None:
+    """A model may stand in place of another model, of nothing else.
+
+    Raises:
+        ModelDirectoryError: ``path`` is something other than a model directory.
+    """
+    if path.exists() and not (path / MANIFEST_FILE).is_file():
+        raise ModelDirectoryError(f"{path} exists and is no model directory: choose another place")
+
+
+def _cobot_embodiment(cobot: Cobot) -> Embodiment:
+    """Actions that are joint targets of the robot."""
+    return Embodiment(cobot.joint_names, joint_units(cobot), cobot.control_period_s)
+
+
 def _manifest(name: str, contents: ModelContents, cobot: Cobot, files: dict[str, str]) -> Manifest:
+    embodiment = contents.embodiment or _cobot_embodiment(cobot)
     return Manifest(
         name=name,
         preset=contents.preset,
         config=contents.network.config,
         image=contents.image,
-        joint_names=cobot.joint_names,
-        joint_units=joint_units(cobot),
-        step_s=cobot.control_period_s,
+        joint_names=embodiment.joint_names,
+        joint_units=embodiment.joint_units,
+        step_s=embodiment.step_s,
         statistics_id=statistics_id(contents.statistics),
         provenance=contents.provenance,
         files=files,
     )
 
 
-def _write_weights(path: Path, network: Svam, dtype: torch.dtype) -> None:
-    weights = {name: t.detach().to("cpu", dtype) for name, t in network.run_time_state_dict().items()}
+def _write_weights(path: Path, network: Svam, dtype: torch.dtype | None) -> None:
+    weights = {
+        name: t.detach().to("cpu", dtype or t.dtype) for name, t in network.run_time_state_dict().items()
+    }
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
     path.chmod(0o644)  # safetensors writes for the owner only; a model is for everyone on the robot
+
+
+def _refuse_not_finite(path: Path) -> None:
+    """Look at the stored weights one by one: the network may be too large to load it here."""
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            if not torch.isfinite(file.get_tensor(name)).all():
+                raise ModelDirectoryError(f"{path}: '{name}' has values that are not finite")
 
 
 def _write_texts(folder: Path, texts: dict[str, str]) -> None:
@@ -130,8 +161,11 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
-def _swap(staging: Path, path: Path) -> None:
-    """Rename; a directory that stood there is moved aside first and comes back if the rename fails."""
+def move_into_place(staging: Path, path: Path) -> None:
+    """Rename a model directory within one file system.
+
+    A directory that stood there is moved aside first and comes back if the rename fails.
+    """
     if not path.exists():
         os.replace(staging, path)
         return

@@ -165,7 +165,7 @@ def test_paths_that_lead_out_of_the_directory_are_refused(copy):
         (lambda m: m["joint_names"].reverse(), "the model's joints are not this robot's"),
         (lambda m: m["joint_names"].pop(), "13 joint_names and 14 joint_units for 14 actions"),
         (lambda m: m["joint_units"].__setitem__(6, "rad"), "joint_units are"),
-        (lambda m: m["joint_units"].__setitem__(6, "mm"), "joint_units must be 'rad' or 'm'"),
+        (lambda m: m["joint_units"].__setitem__(6, "mm"), "joint_units must be 'rad', 'm' or '1'"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(copy, edit, words):

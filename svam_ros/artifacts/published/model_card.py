@@ -1,0 +1,28 @@
+"""The README of an imported model: what it was made of, and what follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def model_card(name: str, preset: str, sources: Mapping[str, str], warnings: Sequence[str]) -> str:
+    """The card as Markdown."""
+    rows = "\n".join(f"| `{source}` | `{digest}` |" for source, digest in sources.items())
+    noted = "".join(f"- Noted on import: {warning}.\n" for warning in warnings)
+    robot = (
+        "Its actions are CALVIN's end-effector steps: it is no model for the Cobot and is refused there."
+        if preset == "calvin"
+        else "Its actions are joint targets of the Cobot."
+    )
+    return f"""# {name}
+
+Published S-VAM weights, imported with `svam import-published --preset {preset}`. Nothing was trained or
+changed; only names and layout are ours, and position tables stand at the resolution in use. {robot}
+
+- The licences of the source files hold for this folder too, the strictest of them for the whole. Depth
+  Anything 3 Large allows no commercial use; read those of the others.
+{noted}
+| source | sha256 |
+| --- | --- |
+{rows}
+"""
