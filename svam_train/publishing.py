@@ -45,7 +45,7 @@ def publish(training: JointTraining, path: Path, publication: Publication) -> Mo
     network = training.averaged().network
     provenance = Provenance(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        command=commands(training),
+        command=commands(training, path.name),
         data=_data_sentence(training),
         seed=training.recipe.seed,
         versions={
@@ -69,15 +69,15 @@ def publish(training: JointTraining, path: Path, publication: Publication) -> Mo
     return save_model(path, contents)
 
 
-def commands(training: JointTraining) -> str:
-    """What to type to make the same model again."""
+def commands(training: JointTraining, name: str) -> str:
+    """What to type to make the model ``name`` again."""
     datasets = (training.training, training.held_out)
     counts = {task: sum(len(d.seeds.get(task, ())) for d in datasets) for task in TASKS}
     wanted = " ".join(f"--{task.replace('_', '-')} {count}" for task, count in counts.items())
     recipes = [*training.earlier, asdict(training.recipe)]
     steps = [" ".join(["svam-train tiny", *_options(recipe, asdict(TrainingRecipe()))]) for recipe in recipes]
     demonstrations = f"svam-train demonstrations {wanted}"
-    return " && ".join([demonstrations, *steps, "svam-train publish --output models/tiny"])
+    return " && ".join([demonstrations, *steps, f"svam-train publish --output models/{name}"])
 
 
 def _options(recipe: dict[str, Any], usual: dict[str, Any], prefix: str = "--recipe.") -> list[str]:
@@ -125,7 +125,7 @@ It is made for the simulation in this repository. It has never seen a real camer
   (one-stage recipe `{recipe.preset}` of `svam_train`, seed {recipe.seed}),
   {training.trained_s / 60:.0f} minutes on {publication.hardware}. The paper's three stages start from
   pretrained models and are not what made this one.
-- Command: `{commands(training)}`
+- Command: `{commands(training, name)}`
 - Stored: moving average of the weights, float16.
 
 ## Measured in closed loop, simulation, scenes never trained on

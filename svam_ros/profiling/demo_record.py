@@ -1,7 +1,7 @@
 """What one recorded episode shows: the data behind ``report.html``.
 
-All times are seconds since the beginning of the episode. Joint rows are 14 numbers in the order of
-``calibration/cobot.yaml``, or 7 for one arm.
+All times are seconds since the beginning of the episode. Joint rows are in the order of
+``calibration/cobot.yaml``: of both arms, left first, or of one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class JointTrace:
     times_s: FloatArray
     """``(n,)`` increasing."""
     positions: FloatArray
-    """``(n, 7)``: rad, m of gripper opening."""
+    """``(n, joints)`` of one arm: rad, m of gripper opening."""
 
     def __post_init__(self) -> None:
-        if self.positions.shape != (len(self.times_s), 7):
+        if self.positions.ndim != 2 or len(self.positions) != len(self.times_s):
             raise ValueError(f"{len(self.times_s)} times do not fit positions {self.positions.shape}")
 
 
@@ -53,7 +53,7 @@ class PlannedChunk:
     target_times_s: FloatArray
     """``(steps,)``."""
     targets: FloatArray
-    """``(steps, 14)``."""
+    """``(steps, joints)`` of both arms."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class DemoRecord:
     """ISO 8601 date and time of its beginning."""
     duration_s: float
     joint_names: tuple[str, ...]
-    """14 names, left arm first."""
+    """Of both arms, left first."""
     stills: tuple[CameraStill, ...]
     arms: Mapping[str, ArmTraces]
     """``"left"`` and ``"right"``."""

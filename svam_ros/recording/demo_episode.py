@@ -36,7 +36,7 @@ from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.images import decode_colour_image, decode_compressed_image
 from svam_ros.translation.joint_states import read_command, read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ActionChunk, ArmReading, FloatArray, ImageArray, JointLimits
+from svam_ros.types import ActionChunk, ArmReading, FloatArray, ImageArray
 
 MAX_STILLS = 40
 """Pictures kept of an episode; between half as many and this many."""
@@ -97,14 +97,12 @@ class RecordedEpisode:
     chunks: tuple[ActionChunk, ...]
     timings: tuple[StageTimes, ...]
 
-    def audit(self, limits: JointLimits) -> MotionAudit:
-        """The worst that either arm was told, against the 14-joint ``limits``."""
+    def audit(self, cobot: Cobot) -> MotionAudit:
+        """The worst that either arm was told, against the limits of ``cobot``."""
         return worst_of(
             [
-                audit_commands(
-                    rows.stamps_ns, rows.positions, arm_limits(limits, slice(7 * arm, 7 * arm + 7))
-                )
-                for arm, rows in enumerate(self.commands[name] for name in ARM_NAMES)
+                audit_commands(rows.stamps_ns, rows.positions, arm_limits(cobot.limits, cobot.arm_slice(arm)))
+                for arm, rows in self.commands.items()
             ]
         )
 
@@ -220,8 +218,8 @@ def _command(profile: RobotProfile, arm: str, message: EpisodeMessage) -> ArmRea
 class _Rows:
     """Positions of one arm as they come in."""
 
-    def __init__(self, read: Callable[[EpisodeMessage], ArmReading], period_ns: int) -> None:
-        self._read, self._period_ns = read, period_ns
+    def __init__(self, read: Callable[[EpisodeMessage], ArmReading], joints: int, period_ns: int = 0) -> None:
+        self._read, self._joints, self._period_ns = read, joints, period_ns
         self._stamps: list[int] = []
         self._positions: list[FloatArray] = []
 
@@ -233,12 +231,13 @@ class _Rows:
             reading = self._read(message)
             stamp, positions = reading.stamp_ns, reading.positions
         except RejectedMessage:
-            positions = np.full(7, np.nan)
+            positions = np.full(self._joints, np.nan)
         self._stamps.append(stamp)
         self._positions.append(positions)
 
     def rows(self) -> ArmRows:
-        return ArmRows(np.array(self._stamps, dtype=np.int64), np.array(self._positions).reshape(-1, 7))
+        positions = np.array(self._positions).reshape(-1, self._joints)
+        return ArmRows(np.array(self._stamps, dtype=np.int64), positions)
 
 
 class _Collector:
@@ -251,8 +250,11 @@ class _Collector:
         self.stills: list[tuple[int, bytes]] = []
         self.chunks: list[ActionChunk] = []
         self.timings: list[StageTimes] = []
-        self.states = {arm: _Rows(partial(_state, profile, arm), STATE_PERIOD_NS) for arm in ARM_NAMES}
-        self.commands = {arm: _Rows(partial(_command, profile, arm), 0) for arm in ARM_NAMES}
+        joints = cobot.joints_per_arm
+        self.states = {
+            arm: _Rows(partial(_state, profile, arm), joints, STATE_PERIOD_NS) for arm in ARM_NAMES
+        }
+        self.commands = {arm: _Rows(partial(_command, profile, arm), joints) for arm in ARM_NAMES}
         self._stride, self._frames = 1, 0
         image_topic = profile.camera.image_topic
         self.handlers: dict[str, Callable[[EpisodeMessage], None]] = {

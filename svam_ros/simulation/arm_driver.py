@@ -19,7 +19,8 @@ import numpy as np
 from svam_ros.types import FloatArray
 
 DRIVER_SPEED = np.array([3.0] * 6 + [0.35])
-"""``(7,)`` rad/s and m/s: ceilings configured in the motor controllers."""
+"""``(7,)`` rad/s and m/s: ceilings configured in the motor controllers, above what
+``calibration/cobot.yaml`` lets us ask for."""
 DRIVER_ACCELERATION = np.array([5.0] * 6 + [3.0])
 """``(7,)`` rad/s^2 and m/s^2: read back from the firmware of real arms."""
 
@@ -63,8 +64,8 @@ class DriverSettings:
     quirks: bool = False
     metres_per_unit: float = 1.0
     """Metres of gripper opening for one unit in a message."""
-    gripper_upper_m: float = 0.07
-    """The opening commands are clamped to; 0.08 in older drivers."""
+    gripper_upper_m: float | None = None
+    """The opening commands are clamped to, 0.08 in older drivers; ``None`` for the robot's limit."""
     reads_speed_percent: bool = True
     """Whether ``velocity[6]`` is the arm's speed in percent; newer drivers take it as a velocity."""
     enabled_at_start: bool = True
@@ -132,7 +133,9 @@ class ArmDriver:
         """Messages that moved nothing, by reason."""
         self.accepted = 0
         self._lower = lower.copy()
-        self._upper = np.append(upper[:6], settings.gripper_upper_m)
+        self._upper = upper.copy()
+        if settings.gripper_upper_m is not None:
+            self._upper[-1] = settings.gripper_upper_m
         self._follower = SetPointFollower(start)
         self._speed_percent = 100.0
 
@@ -206,6 +209,6 @@ class ArmDriver:
         if not 0.0 <= self._speed_field(command) <= 100.0:
             return "speed percent"
         opening = self._targets(command)[6]
-        if not -1e-6 <= opening <= self.settings.gripper_upper_m + 1e-6:
+        if not -1e-6 <= opening <= self._upper[-1] + 1e-6:
             return "gripper opening"
         return ""

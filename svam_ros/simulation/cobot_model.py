@@ -23,9 +23,10 @@ _FINGER_MASS_KG = 0.04
 _FINGER_STIFFNESS = 1500.0
 _FINGER_FORCE_LIMIT_N = 25.0
 
-_ELBOW = (0.28503, 0.0, 0.0)
-_WRIST = (-0.02198, -0.25075, 0.0)
-_FLANGE = (0.0, -0.091, 0.0)
+# Where the next joint lies in the frame of the upper arm, the forearm and the wrist: their shapes end there.
+_ELBOW = (PIPER_ROWS[2].a_m, 0.0, 0.0)
+_WRIST = (PIPER_ROWS[3].a_m, -PIPER_ROWS[3].d_m, 0.0)
+_FLANGE = (0.0, -PIPER_ROWS[5].d_m, 0.0)
 
 
 class ArmBuilder:

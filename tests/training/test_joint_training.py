@@ -95,7 +95,7 @@ def test_a_finished_run_can_be_extended_and_remembers_how(datasets, trained, tmp
     list(extended.run(evaluate_every=100, held_out_rows=4))
     again = JointTraining(longer, *datasets, tmp_path)
     again.resume()
-    said = commands(again)
+    said = commands(again, "tiny")
     assert "tiny --recipe.steps 4 --recipe.batch-size 4" in said
     assert "tiny --recipe.steps 5 --recipe.extends 4" in said
     assert "--recipe.loss-weights.rests 0.5" in said
@@ -132,6 +132,7 @@ def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path
     assert model.manifest.provenance.results == {report.label: 0.5}
     assert "--lift-pot 3 --place-to-pot 3" in model.manifest.provenance.command
     assert "--recipe.steps 4" in model.manifest.provenance.command
+    assert model.manifest.provenance.command.endswith("svam-train publish --output models/small")
     card = (tmp_path / "small" / "README.md").read_text()
     assert "| lift_pot | model | 120 ms | 1/2 = 50 %" in card
     assert "targets at 25 Hz" in " ".join(card.split())

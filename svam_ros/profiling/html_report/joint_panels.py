@@ -11,7 +11,6 @@ from svam_ros.profiling.demo_record import ArmTraces, DemoRecord, JointTrace, Pl
 from svam_ros.profiling.html_report.axes import Axis, Tick, line_path, padded_axis
 from svam_ros.types import FloatArray
 
-JOINTS_PER_ARM = 7
 READOUT_POINTS = 400
 """Times for which the page can say where the joints were."""
 
@@ -62,9 +61,10 @@ def arm_panels(record: DemoRecord) -> tuple[ArmPanel, ...]:
     axis, times = time_axis(record), readout_times(record)
     begins = [chunk.target_times_s[0] for chunk in record.chunks if len(chunk.target_times_s)]
     boundaries = tuple(axis.percent(float(t)) for t in begins if axis.low <= t <= axis.high)
+    per_arm = len(record.joint_names) // len(ARM_NAMES)
     panels = []
     for number, arm in enumerate(ARM_NAMES):
-        columns = range(number * JOINTS_PER_ARM, (number + 1) * JOINTS_PER_ARM)
+        columns = range(number * per_arm, (number + 1) * per_arm)
         joints = tuple(
             _joint_panel(record.arms[arm], record.chunks, axis, times, joint, column)
             for joint, column in enumerate(columns)
@@ -76,7 +76,7 @@ def arm_panels(record: DemoRecord) -> tuple[ArmPanel, ...]:
 def _joint_panel(
     arm: ArmTraces, chunks: tuple[PlannedChunk, ...], axis: Axis, times: FloatArray, joint: int, column: int
 ) -> JointPanel:
-    gripper = joint == JOINTS_PER_ARM - 1
+    gripper = joint == arm.measured.positions.shape[1] - 1
     scale, unit, min_span = (1e3, "mm", 0.01) if gripper else (1.0, "rad", 0.1)
     planned = [chunk.targets[:, column] for chunk in chunks]
     values = np.concatenate([arm.measured.positions[:, joint], arm.commanded.positions[:, joint], *planned])

@@ -173,7 +173,7 @@ def test_the_report_can_be_made_of_it(demo):
 
 
 def test_the_audit_sees_every_set_point(path, profile):
-    audit = load_episode(path, profile, COBOT).audit(COBOT.limits)
+    audit = load_episode(path, profile, COBOT).audit(COBOT)
     assert audit.set_points == 800
     assert audit.max_velocity_ratio == pytest.approx(SPEED / COBOT.limits.velocity[0], rel=1e-3)
     assert (audit.non_finite, audit.breaks) == (0, 0)
@@ -185,7 +185,7 @@ def test_a_set_point_that_no_driver_could_obey_is_counted(tmp_path, profile):
     at = [n for n, one in enumerate(sent) if one.topic == topic][100]
     sent[at].message.position[3] = float("nan")
     path = record(tmp_path / "e.mcap", sent, {})
-    assert load_episode(path, profile, COBOT).audit(COBOT.limits).non_finite == 7
+    assert load_episode(path, profile, COBOT).audit(COBOT).non_finite == 7
 
 
 def test_compressed_pictures_are_shown_too(tmp_path, profile):

@@ -148,3 +148,16 @@ def test_quirks_leave_the_grippers_velocity_out_and_close_it_at_enabling():
 def test_settings_without_seven_names_are_refused():
     with pytest.raises(ValueError, match="7 different joint names"):
         ArmDriver(DriverSettings(("a", "b")), np.zeros(7), np.ones(7), START)
+
+
+def test_the_gripper_opens_as_far_as_the_robots_limit_unless_the_driver_says_otherwise():
+    limits = load_cobot().limits
+    wider = limits.upper[:7] + np.array([0, 0, 0, 0, 0, 0, 0.02])
+    wide_open = np.append(START[:6], wider[-1])
+    for settings, upper, accepted in (
+        (DriverSettings(NAMES), wider, True),
+        (DriverSettings(NAMES), limits.upper[:7], False),
+        (DriverSettings(NAMES, gripper_upper_m=wider[-1]), limits.upper[:7], True),
+    ):
+        driver = ArmDriver(settings, limits.lower[:7], upper, START)
+        assert driver.receive(JointCommand(NAMES, wide_open)) is accepted
