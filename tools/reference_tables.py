@@ -12,12 +12,16 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+import docstring_parser
 
 from svam_ros import graph
 from svam_ros.bringup.process_table import SimulationOptions
 from svam_ros.cobot import load_cobot, load_robot_profile, profile_names
 from svam_ros.control.faults import Fault, Reaction
 from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, describe
+from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, MessageFigures, RunReport
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -106,6 +110,26 @@ def limit_table() -> str:
     return markdown(("joint", "unit", "lowest", "highest", "velocity /s", "acceleration /s²", "home"), rows)
 
 
+def report_table() -> str:
+    """The fields of ``report.json``, with those of its parts."""
+    return markdown(("field", "meaning"), list(_report_rows(RunReport, "")))
+
+
+def _report_rows(part: type, prefix: str) -> Iterator[tuple[str, str]]:
+    texts = {p.arg_name: p.description or "" for p in docstring_parser.parse_from_object(part).params}
+    for name, hint in get_type_hints(part).items():
+        text = " ".join(texts[name].replace("``", "`").split())
+        yield f"`{prefix}{name}`", text
+        items = get_args(hint) if get_origin(hint) is tuple else (hint,)
+        suffix = "[]" if get_origin(hint) is tuple else ""
+        for item in items:
+            if item in DETAILED:
+                yield from _report_rows(item, f"{prefix}{name}{suffix}.")
+
+
+DETAILED = (CommandFigures, MessageFigures, EpisodeResult)
+"""Parts of the report whose fields have rows of their own."""
+
 TABLES: dict[str, Callable[[], str]] = {
     "topics": lambda: graph_table("_TOPIC", "topic"),
     "services": lambda: graph_table("_SERVICE", "service"),
@@ -117,6 +141,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "faults": fault_table,
     "profiles": profile_table,
     "limits": limit_table,
+    "report": report_table,
 }
 
 

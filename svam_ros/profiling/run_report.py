@@ -63,10 +63,13 @@ class EpisodeResult:
     """How one episode ended."""
 
     task: str
+    """What there was to do."""
     seed: int
+    """Of the scene."""
     success: bool
+    """Whether the task was done in time."""
     steps: int
-    """Control steps (40 ms each) until success or the end."""
+    """Control steps until success or the end."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +77,34 @@ class RunReport:
     """Everything in ``report.json``; the field names are its keys."""
 
     effective_hz: float
-    """Fresh commands a second: control steps that came from a chunk, not from a hold.
-
-    A control step counts once, so this cannot exceed 25."""
+    """Fresh commands a second: control steps that came from a chunk, not from a hold. Each step counts once,
+    so it cannot exceed 25 by construction, however many set-points the drivers get."""
     stall_ratio: float
     """Control steps without a fresh command over all control steps."""
     chunks: int
     """Chunks that were made."""
     deadline_misses: int
-    """Of them, those whose pass took longer than the 320 ms that a chunk lasts, each counted once."""
+    """Of these, the ones whose pass took longer than the 320 ms that a chunk lasts. Each counts once."""
     chunks_late: int
     """Chunks that the guard refused because all of their steps were past; they may be misses as well."""
     observation_age_ms: LatencySummary
     """Age of the observation when its chunk was published."""
     stages_ms: Mapping[str, LatencySummary]
-    """By name of :data:`svam_ros.profiling.stage_timer.STAGES`."""
+    """A latency for each stage of a pass; ``total`` is the whole of it."""
     limits: CommandFigures
+    """How near the set-points came to what the joints are allowed."""
     messages: MessageFigures
+    """Messages that were not used."""
     episodes: tuple[EpisodeResult, ...]
     """Those that came to their end: an interrupted one is in no figure."""
     model: str
+    """What was run."""
     engine: str
+    """The way the network was run."""
     versions: Mapping[str, str]
+    """Of this package, Python and the libraries."""
     machine: Machine
+    """What it was measured on."""
 
     @property
     def successes(self) -> int:
