@@ -24,7 +24,7 @@ from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot, stream_step
 from svam_ros.translation.images import camera_frame
 from svam_ros.translation.preprocessing import ImagePreparation, crop_picture, prepare_image
-from svam_ros.types import ArmReading, CameraFrame, FloatArray, Observation
+from svam_ros.types import ArmReading, CameraFrame, FloatArray, ImageArray, Observation
 from svam_train.demonstration_files import Demonstration, demonstration_path, save_demonstration
 
 EVALUATION_SEEDS_FROM = 1_000_000
@@ -99,27 +99,40 @@ def record_demonstration(
     episode = next((attempt for attempt in attempts if attempt is not None), None)
     if episode is None:
         return None
-    seen = [
-        (prepare_image(o.frame.rgb, recipe.image), o.arms.positions) for o in episode.observations(camera)
-    ]
-    if len(seen) != len(episode.scenes):
-        missing = len(episode.scenes) - len(seen)
-        raise ValueError(
-            f"{task}, seed {seed}: {missing} of {len(episode.scenes)} pictures have no joint states that "
-            f"are at most {recipe.max_joint_age_ms:g} ms older: is profile {profile.name} too slow?"
-        )
+    images, joints = _seen(episode, camera, recipe)
     truths = [_scene_truth(truth_camera, snapshot, recipe) for _, snapshot in episode.scenes]
     return Demonstration(
         task=task,
         seed=seed,
         instruction=episode.settings.instruction,
         stride=recipe.stride,
-        images=np.stack([image for image, _ in seen]),
-        joints=np.stack([joints for _, joints in seen]).astype(np.float32),
+        images=images,
+        joints=joints,
         targets=episode.targets.astype(np.float32),
         depth=np.stack([depth for depth, _ in truths]),
         segments=np.stack([segments for _, segments in truths]),
     )
+
+
+def _seen(
+    episode: _Episode, camera: FrontCamera, recipe: RecordingRecipe
+) -> tuple[ImageArray, NDArray[np.float32]]:
+    """Pictures ``(n, size, size, 3)`` as the network is given them, and the joints ``(n, 14)`` beside each.
+
+    Raises:
+        ValueError: policy_node would have refused some, because their joint states are too old.
+    """
+    images, joints = [], []
+    for observation in episode.observations(camera):
+        images.append(prepare_image(observation.frame.rgb, recipe.image))
+        joints.append(observation.arms.positions.astype(np.float32))
+    missing = len(episode.scenes) - len(images)
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(episode.scenes)} pictures have no joint states that are at most "
+            f"{recipe.max_joint_age_ms:g} ms older: is robot profile {recipe.profile} too slow?"
+        )
+    return np.stack(images), np.stack(joints)
 
 
 def _run_plan(
