@@ -149,6 +149,8 @@ class PolicyParameters:
     """Seed of the network's noise."""
     threads: Annotated[int, Range(1, 64)] = 1
     """CPU threads for the network."""
+    allow_other_robot: bool = False
+    """Also run a model of another robot. Its chunks bear its own joint names, which the guard refuses."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ class EagerEngine:
         self.exec_horizon = manifest.exec_horizon
         self.step_s = manifest.step_s
         self._model = model
+        expert = manifest.config.action_expert
+        uses_joints = expert.proprioception or any(model.statistics.relative_to_joints)
+        self._joints_needed = expert.action_dim if uses_joints else None
         self._device = torch.device(device)
         self._dtype = dtype
         self._network: Svam = model.load_network(dtype, self._device).prepare_for_inference()
@@ -121,7 +124,7 @@ class EagerEngine:
 
     def infer(self, observation: Observation) -> Prediction:
         """One pass; see :class:`svam_ros.engines.policy_engine.PolicyEngine`."""
-        check_observation(observation, self._network.config.action_expert.action_dim)
+        check_observation(observation, self._joints_needed)
         self._timer.reset()
         if observation.instruction != self._instruction:
             self.set_instruction(observation.instruction)

@@ -8,12 +8,12 @@ from svam_ros.engines.policy_engine import PredictionRefused
 from svam_ros.types import Observation
 
 
-def check_observation(observation: Observation, joints: int) -> None:
+def check_observation(observation: Observation, joints: int | None) -> None:
     """Refuse what no network can see or start from.
 
     Args:
         observation: a frame of any size, and as many joints as the model moves.
-        joints: how many those are.
+        joints: how many those are; ``None`` for a model that makes nothing of the joints.
 
     Raises:
         PredictionRefused: the frame is no ``(height, width, 3)`` uint8 picture, or the joints are too
@@ -26,7 +26,7 @@ def check_observation(observation: Observation, joints: int) -> None:
     if 0 in rgb.shape:
         raise PredictionRefused(f"the frame has no pixels: {rgb.shape[1]}x{rgb.shape[0]}")
     positions = np.asarray(observation.arms.positions)
-    if positions.shape != (joints,):
+    if joints is not None and positions.shape != (joints,):
         raise PredictionRefused(f"the joints have shape {positions.shape}, the model moves {joints} of them")
     if not np.all(np.isfinite(positions)):
         bad = np.flatnonzero(~np.isfinite(positions))

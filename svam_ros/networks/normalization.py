@@ -94,6 +94,11 @@ class Statistics:
         return self.actions.denormalise(actions) + self.action_origin(joints)
 
     def action_origin(self, joints: FloatArray) -> FloatArray:
-        """``(..., 1, 14)``: the joints where actions are relative, zero elsewhere."""
+        """``(..., 1, 14)``: the joints where actions are relative, zero elsewhere.
+
+        Where no action is relative the joints may be another robot's, of any number.
+        """
+        if not any(self.relative_to_joints):
+            return np.zeros((*np.shape(joints)[:-1], 1, len(self.relative_to_joints)))
         origin: NDArray[np.float64] = np.where(self.relative_to_joints, np.asarray(joints, np.float64), 0.0)
         return origin[..., None, :]

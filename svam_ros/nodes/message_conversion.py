@@ -11,7 +11,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from svam_ros.cobot import Cobot
 from svam_ros.translation.chunks import chunk_identity
 from svam_ros.translation.commands import ArmCommand
 from svam_ros.types import ActionChunk, FloatArray, ImageArray
@@ -24,13 +23,13 @@ def time_message(stamp_ns: int) -> Time:
     return Time(sec=stamp_ns // NANOSECONDS, nanosec=stamp_ns % NANOSECONDS)
 
 
-def chunk_message(chunk: ActionChunk, cobot: Cobot) -> JointTrajectory:
+def chunk_message(chunk: ActionChunk, joint_names: tuple[str, ...]) -> JointTrajectory:
     """A chunk in the form that :func:`svam_ros.translation.chunks.read_chunk` reads.
 
     Velocities and accelerations are the targets' own differences, for plotting; the guard computes its
     own. All four arrays are filled, because some readers of recorded messages refuse empty ones.
     """
-    message = JointTrajectory(joint_names=list(cobot.joint_names))
+    message = JointTrajectory(joint_names=list(joint_names))
     message.header.stamp = time_message(chunk.observation_stamp_ns)
     message.header.frame_id = chunk_identity(chunk.run_id, chunk.sequence)
     offsets_ns = chunk.target_times_ns() - chunk.observation_stamp_ns
@@ -41,7 +40,7 @@ def chunk_message(chunk: ActionChunk, cobot: Cobot) -> JointTrajectory:
             positions=chunk.actions[step].tolist(),
             velocities=velocities[step].tolist(),
             accelerations=accelerations[step].tolist(),
-            effort=[0.0] * len(cobot.joint_names),
+            effort=[0.0] * len(joint_names),
             time_from_start=Duration(sec=int(ns) // NANOSECONDS, nanosec=int(ns) % NANOSECONDS),
         )
         for step, ns in enumerate(offsets_ns)

@@ -16,7 +16,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -45,6 +45,9 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import ActionChunk, ImageArray
 
+if TYPE_CHECKING:  # the scripted engine runs where torch is not installed
+    from svam_ros.artifacts.model_directory import ModelDirectory
+
 INSTRUCTION_PARAMETER = "instruction"
 DIAGNOSED_CHUNKS = 250
 """Chunks that the percentiles in /diagnostics are taken over: about a minute."""
@@ -63,6 +66,7 @@ class PolicyNode(LifecycleNode):
         self._engine: PolicyEngine | None = None
         self._loop: InferenceLoop | None = None
         self._cobot: Cobot = load_cobot()
+        self._joint_names = self._cobot.joint_names
         self._profile: RobotProfile | None = None
         self._chunk_publisher = self.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
         self._timing_publisher = self.create_publisher(DiagnosticArray, graph.TIMING_TOPIC, qos.STATUS)
@@ -87,12 +91,13 @@ class PolicyNode(LifecycleNode):
             self._profile = load_robot_profile(parameters.profile)
             self._engine = create_engine(
                 parameters.engine,
-                parameters.model,
+                self._model(parameters),
                 seed=parameters.seed,
                 noise=parameters.noise,
                 threads=parameters.threads,
             )
-            self._check_engine(self._engine)
+            if self._joint_names == self._cobot.joint_names:
+                self._check_engine(self._engine)
             self._subscribe(parameters, self._profile)
             if parameters.instruction:
                 check_instruction(parameters.instruction)
@@ -143,6 +148,10 @@ class PolicyNode(LifecycleNode):
     def request_shutdown(self) -> None:
         """SIGINT or SIGTERM: nothing of ours moves the arms, so end at once."""
         self._exit_code = 0
+
+    def on_internal_error(self, error: Exception) -> None:
+        """A service or timer failed: the process ends by it, and the guard brakes."""
+        raise error
 
     def finished(self) -> int | None:
         """Exit code when the process may end."""
@@ -205,7 +214,7 @@ class PolicyNode(LifecycleNode):
     # -- outputs --------------------------------------------------------------------------------
 
     def _publish_chunk(self, chunk: ActionChunk) -> None:
-        self._chunk_publisher.publish(chunk_message(chunk, self._cobot))
+        self._chunk_publisher.publish(chunk_message(chunk, self._joint_names))
 
     def _publish_timing(self, timing: ChunkTiming) -> None:
         values: dict[str, object] = {stage: f"{ms:.3f}" for stage, ms in timing.stages_ms.items()}
@@ -247,6 +256,22 @@ class PolicyNode(LifecycleNode):
         if self._engine is None:
             return frozenset()
         return frozenset(d.name for d in describe(PolicyParameters)) - {INSTRUCTION_PARAMETER}
+
+    def _model(self, parameters: PolicyParameters) -> str | ModelDirectory:
+        """The model's name, or the open model of another robot where that is allowed."""
+        self._joint_names = self._cobot.joint_names
+        if not parameters.allow_other_robot or parameters.engine == "scripted":
+            return parameters.model
+        from svam_ros.artifacts.model_directory import open_model
+
+        model = open_model(parameters.model, any_robot=True)
+        self._joint_names = model.manifest.joint_names
+        if self._joint_names != self._cobot.joint_names:
+            self.get_logger().warning(
+                f"model {model.manifest.name} is for another robot (joints {', '.join(self._joint_names)}): "
+                f"the guard will refuse its chunks"
+            )
+        return model
 
     def _check_engine(self, engine: PolicyEngine) -> None:
         if abs(engine.step_s - self._cobot.control_period_s) > 1e-9:

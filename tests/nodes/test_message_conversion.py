@@ -39,7 +39,7 @@ def over_the_wire(message):
 def test_a_chunk_comes_back_as_it_was(steps):
     rows = np.random.default_rng(0).normal(size=(steps, 14))
     chunk = ActionChunk(rows, STAMP_NS, 3, COBOT.control_period_s, "ab12cd34", 17)
-    back = read_chunk(over_the_wire(chunk_message(chunk, COBOT)), COBOT)
+    back = read_chunk(over_the_wire(chunk_message(chunk, COBOT.joint_names)), COBOT)
     assert np.array_equal(back.actions, rows)
     assert np.array_equal(back.target_times_ns(), chunk.target_times_ns())
     assert (back.run_id, back.sequence) == ("ab12cd34", 17)
@@ -69,7 +69,7 @@ def test_rosbags_reads_what_we_publish(kind):
         Image: image_message(np.zeros((4, 4, 3), np.uint8), STAMP_NS, "camera"),
         CameraInfo: camera_info_message(calibration, STAMP_NS, "camera"),
         JointState: command_message(arm_command(PROFILE, "left", np.zeros(7), np.zeros(7)), STAMP_NS),
-        JointTrajectory: chunk_message(chunk, COBOT),
+        JointTrajectory: chunk_message(chunk, COBOT.joint_names),
     }[kind]
     name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
     read = STORE.deserialize_cdr(serialize_message(message), name)

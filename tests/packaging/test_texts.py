@@ -55,7 +55,7 @@ def test_every_make_target_that_is_named_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_svam_command_that_is_named_exists(page):
     text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"^svam ([a-z]+)|`svam ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"^svam ([a-z-]+)|`svam ([a-z-]+)", text, re.MULTILINE))
     assert {first or second for first, second in named} <= {command.name for command in COMMANDS}
 
 

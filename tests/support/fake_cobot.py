@@ -85,13 +85,13 @@ class FakeCobot:
     def send_chunk(self, rows: np.ndarray, sequence: int, run_id: str = "test", first_step: int = 1) -> None:
         """Publish a chunk whose observation is the present moment."""
         chunk = ActionChunk(rows, self.now_ns(), first_step, self.cobot.control_period_s, run_id, sequence)
-        self._chunks.publish(chunk_message(chunk, self.cobot))
+        self._chunks.publish(chunk_message(chunk, self.cobot.joint_names))
 
     def send_chunk_called(self, identity: str) -> None:
         """Publish a sound chunk with the given text as its identity."""
         rows = np.tile(self.cobot.home, (8, 1))
         chunk = ActionChunk(rows, self.now_ns(), 1, self.cobot.control_period_s, "test", 1)
-        message = chunk_message(chunk, self.cobot)
+        message = chunk_message(chunk, self.cobot.joint_names)
         message.header.frame_id = identity
         self._chunks.publish(message)
 

@@ -237,26 +237,34 @@ def action_state(weights: dict[str, Tensors]) -> Tensors:
     )
 
 
-def write_published(folder: Path, weights: dict[str, Tensors], *, legacy: bool = False) -> PublishedFiles:
+def write_published(folder: Path, weights: dict[str, Tensors]) -> PublishedFiles:
     """All files of a published model, as their trainers write them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, module in (("unet", unet(PUBLISHED)), ("vae", vae(PUBLISHED))):
-        module.load_state_dict(weights[name])
-        module.save_pretrained(folder / "svd" / name, max_shard_size="200KB" if name == "unet" else "1GB")
-    write_tokenizer(folder / "clip")
+    files = write_without_pickles(folder, weights, shard_size="200KB")
     state = {"model": weights["hidden2dino"], "epoch": 10, "best_loss": 0.5, "optimizer": {"state": {}}}
-    torch.save(state, folder / "semantic.pt", _use_new_zipfile_serialization=not legacy)
+    torch.save(state, folder / "semantic.pt", _use_new_zipfile_serialization=False)
     torch.save(weights["dinov2"], folder / "dinov2.pth")
     save_file(under("model.backbone.pretrained.", weights["da3_backbone"]), folder / "da3.safetensors")
     save_action(folder / "action.pt", action_state(weights))
-    return PublishedFiles(
-        unet=folder / "svd",
+    return dataclasses.replace(
+        files,
         action=folder / "action.pt",
-        clip=folder / "clip",
         semantic=folder / "semantic.pt",
         dinov2=folder / "dinov2.pth",
         da3=folder / "da3.safetensors",
     )
+
+
+def write_without_pickles(
+    folder: Path, weights: dict[str, Tensors], *, shard_size: str = "1GB"
+) -> PublishedFiles:
+    """The fewest files that make a whole model, all of them safetensors: no process has to start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module, size in (("unet", unet(PUBLISHED), shard_size), ("vae", vae(PUBLISHED), "1GB")):
+        module.load_state_dict(weights[name])
+        module.save_pretrained(folder / "svd" / name, max_shard_size=size)
+    write_tokenizer(folder / "clip")
+    save_file(action_state(weights), folder / "action.safetensors")
+    return PublishedFiles(unet=folder / "svd", action=folder / "action.safetensors", clip=folder / "clip")
 
 
 def save_action(path: Path, state: Tensors) -> None:

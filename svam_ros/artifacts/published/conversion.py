@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from svam_ros.artifacts.network_loading import empty_network
+from svam_ros.artifacts.network_loading import weight_shapes
 from svam_ros.artifacts.published.groups import GROUPS
 from svam_ros.artifacts.published.name_rules import Group, pattern
 from svam_ros.artifacts.published.sizes import differing_sizes
@@ -71,7 +70,7 @@ def convert_group(group: str, tensors: Mapping[str, Tensor], config: SvamConfig)
     problems = Problems(group, sizes=differing_sizes(group, tensors, config))
     converted: dict[str, Tensor] = {}
     used: set[str] = set()
-    for ours, shape in our_shapes(config).items():
+    for ours, shape in weight_shapes(config).items():
         if ours.startswith(rules.ours):
             rule, names = rules.rule_for(ours)
             used.update(names)
@@ -83,12 +82,6 @@ def convert_group(group: str, tensors: Mapping[str, Tensor], config: SvamConfig)
     if problems.found():
         raise PublishedCheckpointError(problems.text())
     return converted
-
-
-@lru_cache(maxsize=4)
-def our_shapes(config: SvamConfig) -> dict[str, Shape]:
-    """Names and shapes of everything that a model directory holds, without memory for the weights."""
-    return {name: tuple(t.shape) for name, t in empty_network(config).run_time_state_dict().items()}
 
 
 def _fit(

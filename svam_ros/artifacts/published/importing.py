@@ -20,9 +20,9 @@ from svam_ros.artifacts.model_saving import (
     refuse_other_folders,
     save_model,
 )
-from svam_ros.artifacts.network_loading import empty_network
+from svam_ros.artifacts.network_loading import empty_network, weight_shapes
 from svam_ros.artifacts.published.clip_tokenizer import read_clip_tokenizer, tokenizer_files
-from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group, our_shapes
+from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
 from svam_ros.artifacts.published.model_card import model_card
 from svam_ros.artifacts.published.robots import preset_robot
 from svam_ros.artifacts.published.sources import ChosenGroup, choose_groups
@@ -199,7 +199,7 @@ def _statistics(wanted: PublishedImport) -> Statistics:
 
 def _needed_bytes(wanted: PublishedImport, files: dict[str, tuple[Path, ...]]) -> int:
     """What the import writes at most: copies of the pickled files, and the model."""
-    weights = sum(_elements(shape) for shape in our_shapes(wanted.config).values())
+    weights = sum(_elements(shape) for shape in weight_shapes(wanted.config).values())
     unpickled = sum(bytes_to_unpickle(paths) for paths in files.values())
     return unpickled + weights * BYTES_PER_WEIGHT[wanted.precision] + SPARE_BYTES
 

@@ -60,3 +60,10 @@ def test_too_few_or_broken_samples_and_parts_of_different_length_are_refused():
     one = AffineNormalization((0.0,), (1.0,))
     with pytest.raises(ValueError, match="differ in length"):
         Statistics(one, one, (True, False))
+
+
+def test_actions_that_are_relative_to_nothing_do_not_look_at_the_joints():
+    unchanged = AffineNormalization((0.0,) * 7, (1.0,) * 7)
+    absolute = Statistics(unchanged, unchanged, (False,) * 7)
+    actions = RNG.normal(0, 1.0, (5, 16, 7))
+    assert np.array_equal(absolute.denormalise_actions(actions, np.ones((5, 14))), actions)

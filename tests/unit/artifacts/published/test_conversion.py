@@ -10,7 +10,8 @@ from support.networks import with_expert
 from support.published_files import PUBLISHED, TABLE, groups
 from torch.nn import functional
 
-from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group, our_shapes
+from svam_ros.artifacts.network_loading import weight_shapes
+from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
 from svam_ros.artifacts.published.groups import GROUPS
 from svam_ros.artifacts.published.name_rules import pattern
 
@@ -29,7 +30,7 @@ def test_all_groups_together_are_exactly_what_a_model_directory_holds():
         part = convert_group(group, tensors, PUBLISHED)
         assert not part.keys() & converted.keys()
         converted |= part
-    assert {name: tuple(t.shape) for name, t in converted.items()} == our_shapes(PUBLISHED)
+    assert {name: tuple(t.shape) for name, t in converted.items()} == weight_shapes(PUBLISHED)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from support.networks import with_expert
-from support.published_files import PUBLISHED, action_state, groups, save_action, under, write_published
+from support.published_files import (
+    PUBLISHED,
+    action_state,
+    groups,
+    save_action,
+    under,
+    write_published,
+    write_without_pickles,
+)
 from transformers import CLIPTokenizer
 
 from svam_ros.artifacts.model_directory import ModelDirectoryError, file_sha256, open_model
@@ -42,11 +50,10 @@ def published(tmp_path_factory) -> PublishedFiles:
     return write_published(tmp_path_factory.mktemp("published"), WEIGHTS)
 
 
-@pytest.fixture
-def quick(published, tmp_path) -> PublishedFiles:
-    """The same, with everything that may be one file in safetensors: no process has to start."""
-    save_file(action_state(WEIGHTS), tmp_path / "action.safetensors")
-    return PublishedFiles(unet=published.unet, action=tmp_path / "action.safetensors", clip=published.clip)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> PublishedFiles:
+    """The fewest files, and none of them pickled."""
+    return write_without_pickles(tmp_path_factory.mktemp("quick"), WEIGHTS)
 
 
 def wanted(files: PublishedFiles, out: Path, **changes) -> PublishedImport:
@@ -65,7 +72,7 @@ def refusal(request: PublishedImport) -> str:
 def replaced(files: PublishedFiles, changes: dict[str, torch.Tensor | None]) -> PublishedFiles:
     """The action checkpoint with tensors changed, added, or (``None``) left out."""
     tensors = load_file(files.action) | changes
-    path = files.action.with_name("changed.safetensors")
+    path = files.action.with_name(f"changed_{'_'.join(changes)[:60]}.safetensors")
     save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
     return dataclasses.replace(files, action=path)
 

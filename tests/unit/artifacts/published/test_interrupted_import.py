@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
 from support.networks import save_random_model
-from support.published_files import action_state, groups, write_published
+from support.published_files import groups, write_without_pickles
 
 from svam_ros.artifacts.model_directory import file_sha256
 
@@ -40,21 +39,9 @@ raise SystemExit(main(sys.argv[2:]))
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("published")
-    weights = groups()
-    files = write_published(folder, weights)
-    save_file(action_state(weights), folder / "action.safetensors")
-    action, clip = str(folder / "action.safetensors"), str(folder / "clip")
-    return [
-        "import-published",
-        "--unet",
-        str(files.unet),
-        "--action",
-        action,
-        "--clip",
-        clip,
-        "--preset",
-        "calvin",
-    ]
+    files = write_without_pickles(folder, groups())
+    places = ["--unet", str(files.unet), "--action", str(files.action), "--clip", str(files.clip)]
+    return ["import-published", *places, "--preset", "calvin"]
 
 
 def start(arguments: list[str], out: Path) -> subprocess.Popen[str]:
