@@ -42,7 +42,7 @@ TEXT_LENGTH = 9
 
 
 def network_sizes() -> SvamConfig:
-    """Every width differs from every other where the structure allows it, so that none can stand in for another."""
+    """Widths differ from one another where they can, so that none can stand in for another."""
     return SvamConfig(
         image_encoder=ImageEncoderConfig(64, (32, 32, 64, 96), 1, 4, 32, 0.18215),
         text=TextConfig(44, 24, 40, 2, 3, 20, 42, END_MARK, PADDING, TEXT_LENGTH, 11, add_positions=False),
@@ -60,9 +60,7 @@ def network_sizes() -> SvamConfig:
         semantic_decoupler=DecouplerConfig(36, 2, 4, 0.1),
         geometric_decoupler=DecouplerConfig(28, 1, 4, 0.1),
         uni_perceiver=UniPerceiverConfig(40, 56, 2, 8, head_width=6, latents_per_frame=5),
-        action_expert=ActionExpertConfig(
-            5, 7, 48, 60, 3, 2, 8, False, 0.5, 1.0, 80.0, 10, 0.3, 0.1, 0.05
-        ),
+        action_expert=ActionExpertConfig(5, 7, 48, 60, 3, 2, 8, False, 0.5, 1.0, 80.0, 10, 0.3, 0.1, 0.05),
         exec_horizon=7,
     )
 

@@ -1,4 +1,4 @@
-"""The action expert's inner network, an encoder and a decoder. Published group ``model``, ``inner_model.*``."""
+"""The action expert's inner network, encoder and decoder. Published group ``model``, ``inner_model.*``."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ class SigmaSines(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.half = width // 2
+        self.frequencies = width // 2
 
     def forward(self, log_sigma: Tensor) -> Tensor:
         """``(batch,)`` -> ``(batch, width)``."""
-        index = torch.arange(self.half, dtype=log_sigma.dtype, device=log_sigma.device)
-        angles = log_sigma[:, None] * torch.exp(-index * math.log(10000) / (self.half - 1))
+        index = torch.arange(self.frequencies, dtype=log_sigma.dtype, device=log_sigma.device)
+        angles = log_sigma[:, None] * torch.exp(-index * math.log(10000) / (self.frequencies - 1))
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 

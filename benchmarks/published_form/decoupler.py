@@ -60,7 +60,7 @@ class SpatioTemporalTransformer(nn.Module):
 
 
 class ForesightDecoupler(nn.Module):
-    """The reference of the first frame is added to the features of every frame; the paper says concatenated."""
+    """The reference of the first frame is added to the features of every frame (the paper concatenates)."""
 
     def __init__(self, feature_width: int, reference_width: int, width: int, layers: int, heads: int) -> None:
         super().__init__()

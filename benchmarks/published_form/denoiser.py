@@ -1,4 +1,4 @@
-"""EDM's preconditioning around the action expert, and the sampler of the evaluation. Published group ``model``."""
+"""EDM's preconditioning of the action expert, and the evaluation's sampler. Published group ``model``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Depth Anything 3's backbone on one view, the geometric reference encoder. Published group ``da3_backbone``."""
+"""Depth Anything 3's backbone on one view: the geometric reference. Published group ``da3_backbone``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESIZE_OFFSET = 0.1
 
 
 class Rotation:
-    """Two-dimensional rotary positions: the first half of a head turns with the row, the second with the column."""
+    """Two-dimensional rotary positions: half of a head turns with the row, the other with the column."""
 
     def __init__(self, positions: Tensor) -> None:
         """Rows and columns ``(n, 2)`` int64 of every token."""

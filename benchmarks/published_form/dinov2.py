@@ -17,7 +17,7 @@ class DinoV2(nn.Module):
     ``mask_token`` belongs to pre-training and is never used.
     """
 
-    def __init__(  # noqa: PLR0913 - one number for each size
+    def __init__(
         self, *, width: int, depth: int, heads: int, registers: int, patch_size: int, position_grid: int
     ) -> None:
         super().__init__()

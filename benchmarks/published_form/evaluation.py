@@ -61,7 +61,9 @@ def foresight(decoupler: ForesightDecoupler, features: Tensor, reference: Tensor
     return tokens
 
 
-def context_tokens(video_former: VideoFormer, features: Tensor, semantic: Tensor, geometric: Tensor) -> Tensor:
+def context_tokens(
+    video_former: VideoFormer, features: Tensor, semantic: Tensor, geometric: Tensor
+) -> Tensor:
     """Features ``(batch, frames, 2560, 16, 16)`` and both foresights -> ``(batch, 224, 384)``."""
     tokens = torch.cat([features.flatten(3).transpose(2, 3), semantic, geometric], dim=-1)
     context: Tensor = video_former(tokens)

@@ -1,4 +1,4 @@
-"""The sizes of a golden set's network: widths and depths from the state dicts' shapes, heads from its config."""
+"""The sizes of a golden set's network: widths and depths from shapes, heads from its config."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ GOLDENS_FILE = "goldens.safetensors"
 
 END_TO_END_LIMIT = 20000
 MODULES_LIMIT = 4000
-"""An entry that is sampled keeps every n-th element, n being its number of elements over this, rounded down."""
+"""A sampled entry keeps every n-th element, n being its number of elements over this, rounded down."""
 
 
 class GoldenSetError(ValueError):

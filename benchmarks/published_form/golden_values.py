@@ -16,7 +16,7 @@ from benchmarks.published_form import evaluation
 from benchmarks.published_form.denoiser import Denoiser, noise_levels, sample
 from benchmarks.published_form.golden_config import REFERENCE_IMAGE_SIZE, published_sizes
 from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.groups import build_group
+from benchmarks.published_form.groups import empty_group
 from benchmarks.published_form.resizing import resize_image
 from benchmarks.published_form.text import policy_goal, unet_text_states
 
@@ -45,16 +45,23 @@ def noise_level_of(name: str) -> float | None:
     return float(level) if mark else None
 
 
+def load_group(golden_set: GoldenSet, name: str, dtype: torch.dtype = torch.float32) -> Any:
+    """One group's module with the weights of the set; the names must be the published ones, all of them."""
+    module: nn.Module = empty_group(name, published_sizes(golden_set))
+    weights = {key: tensor.to(dtype) for key, tensor in golden_set.weights(name).items()}
+    module.load_state_dict(weights, strict=True, assign=True)
+    return module
+
+
 class _Plain:
+    """Runs the groups one after the other, on the set's inputs."""
+
     def __init__(self, golden_set: GoldenSet, dtype: torch.dtype) -> None:
         self.set, self.dtype = golden_set, dtype
         self.sizes = published_sizes(golden_set)
 
     def group(self, name: str) -> Any:
-        """The group's module with its weights."""
-        module: nn.Module = build_group(name, self.sizes)
-        module.load_state_dict(self.set.weights(name), strict=True, assign=True)
-        return module.to(self.dtype)
+        return load_group(self.set, name, self.dtype)
 
     def input(self, name: str, *shape: int) -> Tensor:
         return self.set.input(name, *shape).to(self.dtype)
@@ -73,7 +80,10 @@ class _Plain:
                 torch.cat([text, text], dim=-1),
             )
         }
-        semantic_width, geometric_width = network.references.semantic.width, network.references.geometric_width
+        semantic_width, geometric_width = (
+            network.references.semantic.width,
+            network.references.geometric_width,
+        )
         semantic = self.input("semantic_reference", batch, semantic_width, 1, grid, grid)
         geometric = self.input("geometric_reference", batch, 1, grid * grid, geometric_width)
         values |= self.from_features(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from diffusers import AutoencoderKLTemporalDecoder
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
@@ -39,6 +40,17 @@ def build_group(group: str, sizes: PublishedSizes) -> nn.Module:
         KeyError: there is no such group; :data:`GROUPS` has the names.
     """
     return GROUPS[group](sizes).eval()
+
+
+def empty_group(group: str, sizes: PublishedSizes) -> nn.Module:
+    """The same without memory for the weights, where no constant buffer forbids it.
+
+    Give it a state dict with ``load_state_dict(..., assign=True)``.
+    """
+    with torch.device("meta"):
+        module = build_group(group, sizes)
+    # CLIP counts its positions in a buffer that no file holds; it has to be real.
+    return build_group(group, sizes) if any(True for _ in module.buffers()) else module
 
 
 def _unet(sizes: PublishedSizes) -> nn.Module:

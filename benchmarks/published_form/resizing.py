@@ -21,7 +21,7 @@ def resize_image(image: Tensor, size: int) -> Tensor:
 
 
 def resize_positions_to(positions: Tensor, grid: int) -> Tensor:
-    """Table ``(1, 1 + side^2, width)`` -> ``(1, 1 + grid^2, width)``: bicubic, antialiased, to the exact size."""
+    """Table ``(1, 1 + side^2, width)`` -> ``(1, 1 + grid^2, width)``: bicubic, antialiased, to the size."""
     resized = functional.interpolate(_as_map(positions), size=(grid, grid), mode="bicubic", antialias=True)
     return _as_table(positions, resized)
 

@@ -1,4 +1,4 @@
-"""CLIP's text model, run twice: padded for the UNet, unpadded for the policy. Published group ``text_encoder``."""
+"""CLIP's text model, padded for the UNet and unpadded for the policy. Published group ``text_encoder``."""
 
 from __future__ import annotations
 

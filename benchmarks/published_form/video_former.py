@@ -20,7 +20,7 @@ class PerceiverAttention(nn.Module):
         self.to_out = nn.Linear(heads * head_width, width, bias=False)
 
     def forward(self, latents: Tensor, tokens: Tensor) -> Tensor:
-        """``(batch * frames, q, width)`` and ``(batch * frames, n, width)`` -> ``(batch * frames, q, width)``."""
+        """``(batch * frames, q, width)`` and ``(batch * frames, n, width)`` -> shape of the first."""
         latents = self.norm_latents(latents)
         media = torch.cat([self.norm_media(tokens), latents], dim=1)
         query, key, value = (
@@ -44,18 +44,43 @@ class TemporalAttention(nn.Module):
         """``(batch * q, frames, width)`` -> the same shape."""
         query, key, value = (_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        scores = scores + torch.ones(x.shape[1], x.shape[1], dtype=x.dtype, device=x.device)  # the mask: no effect
+        scores = scores + torch.ones(
+            x.shape[1], x.shape[1], dtype=x.dtype, device=x.device
+        )  # the mask: no effect
         output: Tensor = self.proj((scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
         return output
 
 
+class VideoFormerLayer(nn.ModuleList):
+    """Attention within each frame, attention along time, and an MLP, each added to what came in."""
+
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
+        feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width, bias=False),
+            nn.GELU(),
+            nn.Linear(4 * width, width, bias=False),
+        )
+        super().__init__(
+            [PerceiverAttention(width, heads, head_width), TemporalAttention(width, heads), feed_forward]
+        )
+
+    def forward(self, x: Tensor, tokens: Tensor, frames: int) -> Tensor:
+        """``(batch * frames, q, width)`` and ``(batch * frames, n, width)`` -> the shape of the first."""
+        within_frame, along_time, feed_forward = self
+        x = x + within_frame(x, tokens)
+        tracks = x.unflatten(0, (-1, frames)).transpose(1, 2)  # (batch, q, frames, width)
+        latents = tracks.flatten(0, 1)
+        moved = (latents + along_time(latents)).unflatten(0, tracks.shape[:2])
+        x = moved.transpose(1, 2).flatten(0, 1)
+        output: Tensor = x + feed_forward(x)
+        return output
+
+
 class VideoFormer(nn.Module):
-    """Features and both foresights to a few latents per frame; 384 wide, 6 layers, 14 latents as published.
+    """Features and both foresights to a few latents per frame; 384 wide, 6 layers, 14 latents as published."""
 
-    A layer is perceiver attention, temporal attention and an MLP.
-    """
-
-    def __init__(  # noqa: PLR0913 - one number for each size
+    def __init__(
         self,
         *,
         input_width: int,
@@ -73,21 +98,7 @@ class VideoFormer(nn.Module):
         self.goal_emb = nn.Sequential(
             nn.Linear(input_width, hidden_width), nn.GELU(), nn.Linear(hidden_width, width)
         )
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    PerceiverAttention(width, heads, head_width),
-                    TemporalAttention(width, heads),
-                    nn.Sequential(
-                        nn.LayerNorm(width),
-                        nn.Linear(width, 4 * width, bias=False),
-                        nn.GELU(),
-                        nn.Linear(4 * width, width, bias=False),
-                    ),
-                ]
-            )
-            for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(VideoFormerLayer(width, heads, head_width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -102,12 +113,8 @@ class VideoFormer(nn.Module):
         batch, frames = tokens.shape[:2]
         embedded = (self.goal_emb(tokens) + self.time_pos_emb).flatten(0, 1)
         x = self.latents.repeat(batch, 1, 1)
-        for within_frame, along_time, feed_forward in self.layers:
-            x = x + within_frame(x, embedded)
-            tracks = x.unflatten(0, (batch, frames)).transpose(1, 2).flatten(0, 1)
-            tracks = tracks + along_time(tracks)
-            x = tracks.unflatten(0, (batch, -1)).transpose(1, 2).flatten(0, 1)
-            x = x + feed_forward(x)
+        for layer in self.layers:
+            x = layer(x, embedded, frames)
         normalised: Tensor = self.norm(x)
         return normalised.unflatten(0, (batch, frames)).flatten(1, 2)
 

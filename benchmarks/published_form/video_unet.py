@@ -54,9 +54,7 @@ class VideoUNet(UNetSpatioTemporalConditionModel):
         unet.set_attn_processor(AttnProcessor())
         return unet
 
-    def features(
-        self, noise: Tensor, timestep: Tensor, image_latents: Tensor, text_states: Tensor
-    ) -> Tensor:
+    def features(self, noise: Tensor, timestep: Tensor, image_latents: Tensor, text_states: Tensor) -> Tensor:
         """First and second up block side by side, the first one enlarged.
 
         Args:

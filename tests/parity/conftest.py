@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from benchmarks.published_form.golden_set import GoldenSet, golden_folders
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def chosen_folders(config: pytest.Config) -> list[Path]:
-    """Of the option; else our own, and those of the environment or beside the checkout where there are any."""
+    """Of the option; else our own, and those of the environment or beside the checkout, if any."""
     given = config.getoption("goldens", default=None)
     if given:
         return [folder for path in given for folder in golden_folders(path.resolve())]

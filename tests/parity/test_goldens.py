@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_values import published_values
 from support.parity_network import our_values
 from torch import Tensor
+
+from benchmarks.published_form.golden_set import GoldenSet
+from benchmarks.published_form.golden_values import published_values
 
 LARGEST_DEVIATION = 1e-5
 """Relative root mean square, fp32."""

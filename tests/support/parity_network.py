@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
+
 from benchmarks.published_form.golden_config import (
     REFERENCE_IMAGE_SIZE,
     for_reference_image,
@@ -13,8 +15,6 @@ from benchmarks.published_form.golden_config import (
 )
 from benchmarks.published_form.golden_set import GoldenSet
 from benchmarks.published_form.golden_values import noise_level_of, text_mask, token_ids
-from torch import Tensor
-
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
 from svam_ros.networks.config import SvamConfig
