@@ -7,6 +7,7 @@ reboot and make later nodes print errors about lock files.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - this is POSIX shared memory, not a temporary file
@@ -20,27 +21,47 @@ def segments() -> set[Path]:
     return {path for path in found if _owner(path) == os.getuid()}
 
 
-def abandoned_segments() -> set[Path]:
+def abandoned_segments(left_the_graph: bool = False) -> set[Path]:
     """Segments that no process of this user has mapped or open.
+
+    Args:
+        left_the_graph: this process has closed all its nodes, and does not count: Fast DDS keeps the segments
+            of killed nodes mapped for as long as the process lives that once read from them.
 
     A port's mutex (``sem.fastdds_<port>_mutex``) is open only while it is locked: it is in use as long as
     its port is.
     """
-    in_use = _paths_in_use()
+    ourselves = {Path("/proc") / str(os.getpid())} if left_the_graph else set()
+    in_use = _paths_in_use(set(Path("/proc").glob("[0-9]*")) - ourselves)
     return {path for path in segments() if str(path) not in in_use and str(_locked_by(path)) not in in_use}
 
 
-def remove_abandoned_segments(keep: frozenset[Path] = frozenset()) -> int:
+def segments_of(pids: Iterable[int]) -> set[Path]:
+    """Fast DDS's files in shared memory that these processes have mapped or open."""
+    names = (f"{SHARED_MEMORY}/fastdds_", f"{SHARED_MEMORY}/sem.fastdds_")
+    used = _paths_in_use(Path("/proc") / str(pid) for pid in pids)
+    return {Path(path) for path in used if path.startswith(names)}
+
+
+def remove_abandoned_segments(
+    keep: frozenset[Path] = frozenset(),
+    only: frozenset[Path] | None = None,
+    left_the_graph: bool = False,
+) -> int:
     """Delete abandoned segments, except those in ``keep``.
 
     Args:
+        only: delete no others than these; ``None``: any.
+        left_the_graph: see :func:`abandoned_segments`.
         keep: what was there before our processes. A program in another container, with the same user and
             the same ``/dev/shm``, is not in our ``/proc``: its segments look abandoned and are not.
 
     Returns:
         How many were deleted.
     """
-    doomed = abandoned_segments() - keep
+    doomed = abandoned_segments(left_the_graph) - keep
+    if only is not None:
+        doomed &= only
     for path in doomed:
         path.unlink(missing_ok=True)
     return len(doomed)
@@ -58,10 +79,11 @@ def _owner(path: Path) -> int:
         return -1
 
 
-def _paths_in_use() -> set[str]:
+def _paths_in_use(processes: Iterable[Path]) -> set[str]:
+    """Files in shared memory that processes, named by their folders in ``/proc``, have mapped or open."""
     used: set[str] = set()
     prefix = str(SHARED_MEMORY)
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in processes:
         try:
             for line in (process / "maps").read_text(errors="replace").splitlines():
                 start = line.find(prefix)

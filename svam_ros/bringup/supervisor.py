@@ -16,7 +16,11 @@ import yaml
 from svam_ros.bringup.process_table import ProcessSpec
 
 STOP_SIGNALS = ((signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
-"""Each signal and the seconds a child has to end after it."""
+"""Each signal and the seconds a child has to end after it: time for the guard to brake."""
+
+BRISK_STOP_SIGNALS = ((signal.SIGINT, 1.5), (signal.SIGKILL, 2.0))
+"""The same for children that command nothing, once the guard has ended: one that is loading a network cannot
+answer for seconds, and loses nothing."""
 
 PARENT_VARIABLE = "SVAM_PARENT_PID"
 """Tells a node whose death it must not outlive; see ``svam_ros.nodes.node_main``."""
@@ -47,11 +51,15 @@ class Supervisor:
     Args:
         environment: for the children.
         log_directory: receives ``<name>.log`` and ``<name>.parameters.yaml``.
+        keep_open: file descriptors that the children inherit, and hold open as long as they live.
     """
 
-    def __init__(self, environment: dict[str, str], log_directory: Path) -> None:
+    def __init__(
+        self, environment: dict[str, str], log_directory: Path, keep_open: tuple[int, ...] = ()
+    ) -> None:
         self._environment = {**environment, PARENT_VARIABLE: str(os.getpid())}
         self._log_directory = log_directory
+        self._keep_open = keep_open
         log_directory.mkdir(parents=True, exist_ok=True)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -72,6 +80,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self._keep_open,
             )
 
     def failed_child(self) -> ChildFailure | None:
@@ -86,15 +95,22 @@ class Supervisor:
         """Process id of a child."""
         return self._children[name].pid
 
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of all children."""
+        return tuple(child.pid for child in self._children.values())
+
     def stop(self, order: Sequence[str]) -> dict[str, int]:
-        """End the children, those named in ``order`` first and one after the other.
+        """End the children: those named in ``order`` one after the other, then briskly the rest together.
 
         Returns:
             Exit code of every child.
         """
-        names = [name for name in order if name in self._children]
-        names += [name for name in self._children if name not in names]
-        return {name: _end(self._children[name]) for name in names}
+        first = [name for name in order if name in self._children]
+        rest = [name for name in self._children if name not in first]
+        for name in first:
+            _end([self._children[name]], STOP_SIGNALS)
+        _end([self._children[name] for name in rest], BRISK_STOP_SIGNALS)
+        return {name: self._children[name].wait() for name in (*first, *rest)}
 
     def last_words(self, name: str, lines: int = 3) -> str:
         """The end of a child's log on one line."""
@@ -104,12 +120,13 @@ class Supervisor:
         return " | ".join(kept[-lines:])
 
 
-def _end(child: subprocess.Popen[bytes]) -> int:
-    for number, patience_s in STOP_SIGNALS:
-        if child.poll() is not None:
-            break
-        child.send_signal(number)
+def _end(
+    children: Sequence[subprocess.Popen[bytes]], signals: Sequence[tuple[signal.Signals, float]]
+) -> None:
+    for number, patience_s in signals:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
         deadline = time.monotonic() + patience_s
-        while child.poll() is None and time.monotonic() < deadline:
+        while any(child.poll() is None for child in children) and time.monotonic() < deadline:
             time.sleep(0.01)
-    return child.wait()

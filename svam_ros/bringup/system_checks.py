@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from svam_ros.bringup.python_path import shadowed_by_python_path
 from svam_ros.bringup.ros_environment import (
     SHARED_MEMORY_PROFILE,
     RosEnvironmentError,
@@ -24,6 +26,7 @@ from svam_ros.bringup.ros_environment import (
     claim_domain_id,
     ros_environment,
 )
+from svam_ros.bringup.run_record import remove_what_dead_runs_left
 from svam_ros.bringup.shared_memory import SHARED_MEMORY, abandoned_segments
 
 PROBE_TIMEOUT_S = 90.0
@@ -89,6 +92,14 @@ def check_python(found: tuple[int, int] | None = None) -> CheckResult:
         return CheckResult("python", "ok", text)
     advice = "use Python 3.11 or newer; 3.10 runs guard_node only"
     return CheckResult("python", "fail", f"{text} is too old for the networks and the simulation", advice)
+
+
+def check_python_path() -> CheckResult:
+    """Whether ``PYTHONPATH`` puts other libraries before those of this environment."""
+    shadowed = shadowed_by_python_path()
+    if shadowed:
+        return CheckResult("libraries", "note", shadowed, "unset PYTHONPATH, or make it name no such folder")
+    return CheckResult("libraries", "ok", "those of this environment")
 
 
 def check_torch() -> tuple[CheckResult, CheckResult]:
@@ -165,7 +176,9 @@ def check_rendering() -> CheckResult:
     except ProbeError as error:
         no_mujoco = str(error).startswith("ModuleNotFoundError")
         advice = "pip install -c constraints.txt 'svam_ros[sim]'" if no_mujoco else RENDERING_PACKAGES
-        return CheckResult("rendering", "fail", str(error), advice)
+        switched_off = "gl_context" in str(error)  # MuJoCo's answer where no library was found to draw with
+        text = "there is no EGL library to draw with" if switched_off else str(error)
+        return CheckResult("rendering", "fail", text, advice)
     text = f"MuJoCo {probe['mujoco']}, {probe['backend']} on {probe['driver']}"
     if not probe["drew_something"]:
         return CheckResult("rendering", "fail", f"{text} drew an empty picture", RENDERING_PACKAGES)
@@ -173,20 +186,28 @@ def check_rendering() -> CheckResult:
 
 
 def check_shared_memory(free_bytes: int | None = None) -> CheckResult:
-    """Whether /dev/shm has room, and whether killed nodes left something there."""
+    """Whether /dev/shm has room, and whether killed nodes left something there.
+
+    What runs of ours left that were killed is removed. The rest may belong to a program in another
+    container, so that is left to the user.
+    """
     name = "shared memory"
+    if not SHARED_MEMORY.is_dir():
+        return CheckResult(name, "fail", f"there is no {SHARED_MEMORY}", "mount a tmpfs there")
+    removed = remove_what_dead_runs_left()
     if free_bytes is None:
-        if not SHARED_MEMORY.is_dir():
-            return CheckResult(name, "fail", f"there is no {SHARED_MEMORY}", "mount a tmpfs there")
         free_bytes = shutil.disk_usage(SHARED_MEMORY).free
     text = f"{free_bytes / MEBIBYTE:.0f} MiB free"
+    if removed:
+        text += f"; {removed} files removed that a killed run had left"
+    abandoned = sorted(map(str, abandoned_segments()))
+    remove = f"if no container shares {SHARED_MEMORY}: rm -f {shlex.join(abandoned)}"
     if free_bytes < NEEDED_SHARED_MEMORY:
-        advice = "remove what fills it; in a container: docker run --shm-size=512m"
+        advice = remove if abandoned else "remove what fills it; in a container: docker run --shm-size=512m"
         return CheckResult(name, "fail", f"{text}, needed are {NEEDED_SHARED_MEMORY // MEBIBYTE}", advice)
-    abandoned = abandoned_segments()
     if abandoned:
-        text = f"{text}; {len(abandoned)} files left by killed nodes"
-        return CheckResult(name, "note", text, "remove them: fastdds shm clean")
+        text = f"{text}; {len(abandoned)} files that no process here uses"
+        return CheckResult(name, "note", text, remove)
     return CheckResult(name, "ok", text)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from svam_ros import graph
 from svam_ros.bringup.process_table import SimulationOptions, simulation_processes
 from svam_ros.bringup.ros_environment import ros_environment
+from svam_ros.bringup.run_record import RunRecord
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cli.demo_options import DemoOptions
+from svam_ros.cli.interrupts import interrupts_deferred, uninterrupted
 from svam_ros.cli.run_figures import MotionCounters, RunFigures
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.profiling.environment import read_versions
@@ -28,8 +30,8 @@ FIRST_CHUNK_S = 10.0
 """A policy that has made no chunk by then will not make one."""
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
-
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NOTE_PERIOD_S = 0.5
+"""How often it is written down which shared memory the starting processes have taken."""
 
 Show = Callable[[LiveStatus], None]
 
@@ -49,12 +51,8 @@ class DemoSession:
 
     def __init__(self, options: DemoOptions, domain_id: int, show: Show) -> None:
         self._options = options
+        self._domain_id = domain_id
         self._show = show
-        # Those of other programs, which may live where their use cannot be seen from here: in a container.
-        self._segments_of_others = frozenset(segments())
-        environment = ros_environment(domain_id, isolated=True)
-        os.environ.update(environment)
-        self._supervisor = Supervisor({**os.environ}, options.report / "logs")
         self._processes = simulation_processes(
             SimulationOptions(
                 model=options.model,
@@ -71,36 +69,50 @@ class DemoSession:
         self.files: list[Path] = []
         """The episodes that were recorded to their end."""
         self._started = time.monotonic()
+        self._next_note_s = 0.0
         self._phase = "starting"
         self._effective_hz: float | None = None
         self._engage_asked = False
         self.exit_codes: dict[str, int] = {}
 
     def __enter__(self) -> DemoSession:
-        # Imported only now: rclpy reads the environment that __init__ has set.
+        with ExitStack() as undo:
+            # What others have there may be in use where that cannot be seen from here: in a container.
+            undo.callback(remove_abandoned_segments, keep=frozenset(segments()), left_the_graph=True)
+            self._record = RunRecord()
+            undo.callback(self._record.close)
+            undo.callback(_restore_environment, dict(os.environ))
+            os.environ.update(ros_environment(self._domain_id, isolated=True))
+            self._join(undo)
+            keep_open = (self._record.descriptor,)
+            self._supervisor = Supervisor({**os.environ}, self._options.report / "logs", keep_open)
+            undo.callback(self._stop_processes)
+            self._undo = undo.pop_all()
+        return self
+
+    def _join(self, undo: ExitStack) -> None:
+        """Join the graph as its operator, listener and recorder."""
+        # Imported only now: rclpy reads the environment.
         from svam_ros.nodes.command_log import CommandLog
         from svam_ros.nodes.episode_recorder import EpisodeRecorder
         from svam_ros.nodes.robot_operator import Operator
 
         self._operator = Operator(self.profile, on_timing=self.figures.add_timing, check=self._watch)
+        undo.callback(self._operator.close)
         self._commands = CommandLog(self._operator.streams, self.profile, self._cobot)
         self._recorder = EpisodeRecorder(self._operator.node, self._operator.streams, self.profile)
-        return self
+        undo.callback(self._recorder.abandon)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A second Ctrl-C shortens nothing: the arms come to rest first.
-        previous = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+        with uninterrupted():  # A second Ctrl-C shortens nothing: the arms come to rest first.
+            self._undo.close()
+
+    def _stop_processes(self) -> None:
         self._phase = "stopping"
         self._redraw()
-        order = [graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE]
-        self.exit_codes = self._supervisor.stop(order)
-        self._recorder.abandon()
-        self._operator.close()
-        remove_abandoned_segments(keep=self._segments_of_others)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        self.exit_codes = self._supervisor.stop([graph.GUARD_NODE])
 
     def how_it_stopped(self) -> str:
         """One sentence about the arms, once the processes have ended."""
@@ -119,7 +131,8 @@ class DemoSession:
             DemoFailed: one of them ended, or was not ready in time.
         """
         for spec in self._processes:
-            self._supervisor.start(spec)
+            with interrupts_deferred():
+                self._supervisor.start(spec)
         self._operator.wait_until(
             "the first camera frame", lambda: self._operator.frames_seen > 0, START_TIMEOUT_S
         )
@@ -264,6 +277,9 @@ class DemoSession:
             raise DemoFailed(failure.sentence())
         if self._recorder.failure:
             raise DemoFailed(f"the recording ended: {self._recorder.failure}")
+        if time.monotonic() >= self._next_note_s:
+            self._next_note_s = time.monotonic() + NOTE_PERIOD_S
+            self._record.note((os.getpid(), *self._supervisor.pids()))
 
     def _redraw(self) -> None:
         episodes = self.figures.episodes
@@ -279,3 +295,9 @@ class DemoSession:
                 finished=len(episodes),
             )
         )
+
+
+def _restore_environment(earlier: dict[str, str]) -> None:
+    for name in os.environ.keys() - earlier.keys():
+        del os.environ[name]
+    os.environ.update(earlier)

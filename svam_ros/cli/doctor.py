@@ -34,6 +34,7 @@ def run_doctor(options: DoctorOptions) -> int:
     results = run_checks(
         [
             system_checks.check_python,
+            system_checks.check_python_path,
             system_checks.check_torch,
             system_checks.check_tensorrt,
             system_checks.check_ros,

@@ -4,7 +4,7 @@ A subcommand is an options dataclass and a function from options to an exit code
 only when it is needed, so that ``svam --help`` and ``svam demo --help`` stay quick.
 
 Exit codes: 0 done; 1 it ran and did not succeed; 2 it was asked for something that cannot be, or the
-machine lacks something; 130 ended with Ctrl-C.
+machine lacks something; 130 ended with Ctrl-C, or the terminal was closed, or it was asked to end.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Any
 
-from svam_ros.parameters import describe
+from svam_ros.bringup.python_path import shadowed_by_python_path
+from svam_ros.cli.interrupts import EXIT_INTERRUPTED
+from svam_ros.cli.output_streams import forgiving_output
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
-EXIT_INTERRUPTED = 130
 
 _OUR_PACKAGES = ("svam_ros", "svam_train")
 
@@ -87,19 +88,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         print(_unknown_command(arguments[0]), file=sys.stderr)
         return EXIT_REFUSED
+    with forgiving_output():
+        return _run_and_say(command, arguments[1:])
+
+
+def _run_and_say(command: Command, arguments: Sequence[str]) -> int:
+    """Run it; an expected error becomes a sentence."""
     try:
-        return _run(command, arguments[1:])
+        return _run(command, arguments)
     except KeyboardInterrupt:
+        print(f"svam {command.name}: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         if not _is_expected(error):
             raise
-        print(f"svam {command.name}: {error}", file=sys.stderr)
+        print(f"svam {command.name}: {error}{_blame(error)}", file=sys.stderr)
         return EXIT_FAILED if isinstance(error, RuntimeError) else EXIT_REFUSED
+
+
+def _blame(error: Exception) -> str:
+    """Where a library that could not be imported came from, if it should have been another one."""
+    shadowed = shadowed_by_python_path() if isinstance(error, ImportError) else ""
+    return f". {shadowed}: unset PYTHONPATH" if shadowed else ""
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
     import tyro
+
+    from svam_ros.parameters import describe
 
     options_class = _load(command.options)
     options: Any = tyro.cli(

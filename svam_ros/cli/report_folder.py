@@ -38,25 +38,55 @@ def claim_report_folder(wanted: Path, movable: bool) -> Iterator[Path]:
         movable: where another demo writes there, take ``<wanted>-2``, ``-3``, ... instead of refusing.
 
     Raises:
-        ReportFolderError: the folder holds something else, or another demo writes there.
+        ReportFolderError: the folder holds something else, cannot be written to, or another demo writes
+            there.
     """
+    if wanted == Path():
+        raise ReportFolderError("the report needs a folder of its own, not the one you are in: name one")
     others = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2)) if movable else ()
     for folder in chain((wanted,), others):
-        if not (folder / LOCK_NAME).exists():
-            _files_of_a_demo(folder)  # Before the lock, which would be a file of ours among theirs.
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        lock = _make_with_lock(folder)
         try:
             if not _try_lock(lock):
                 continue
-            for path in _files_of_a_demo(folder):
-                path.unlink(missing_ok=True)
+            _empty(folder)
             yield folder
             return
         finally:
             os.close(lock)
     raise ReportFolderError(
         f"another demo is writing to {wanted}: wait for it, or name another folder with --report"
+    )
+
+
+def _make_with_lock(folder: Path) -> int:
+    """Make the folder and its lock, where nothing else is in it; the lock's descriptor.
+
+    Raises:
+        ReportFolderError: something is, or it cannot be made.
+    """
+    try:
+        if not (folder / LOCK_NAME).exists():
+            _files_of_a_demo(folder)  # Before the lock, which would be a file of ours among theirs.
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _empty(folder: Path) -> None:
+    try:
+        for path in _files_of_a_demo(folder):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> ReportFolderError:
+    """The system's reason without its number."""
+    reason = (error.strerror or str(error)).lower()
+    return ReportFolderError(
+        f"no report can be written to {folder} ({reason}): name a folder that you may write to with --report"
     )
 
 

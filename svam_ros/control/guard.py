@@ -174,6 +174,7 @@ class Guard:
             chunks_accepted=self._timeline.chunks_accepted,
             steps_executed=self._steps.executed,
             steps_stalled=self._steps.stalled,
+            active_s=self._steps.seconds,
             steps_clamped=self._timeline.steps_clamped,
             late_ticks=self._late_ticks,
             faults=dict(self._faults),

@@ -60,6 +60,8 @@ class GuardStatus:
     steps_stalled: int
     """Control periods without a fresh step, counted from the first fresh one after an engage until the
     next hold or stop by an operator."""
+    active_s: float
+    """Time that those periods make up, executed and stalled: a rate over it cannot exceed theirs."""
     steps_clamped: int
     """Chunk steps moved into the joint limits."""
     late_ticks: int

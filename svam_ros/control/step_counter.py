@@ -18,6 +18,11 @@ class StepCounter:
         self.stalled = 0
         """Control periods without one: holding because nothing fresh was there."""
 
+    @property
+    def seconds(self) -> float:
+        """Time in which the arms should have moved: all the periods above, whole ones."""
+        return (self.executed + self.stalled) * self._step_ns / 1e9
+
     def pause(self) -> None:
         """Count nothing until the next fresh command."""
         self._next_ns = None

@@ -95,6 +95,10 @@ class CobotSimNode(Node):
         """SIGINT or SIGTERM: nothing here has to come to rest."""
         self._exit_code = 0
 
+    def on_internal_error(self, error: Exception) -> None:
+        """A service or timer failed: the process ends by it."""
+        raise error
+
     def finished(self) -> int | None:
         """Exit code when the process may end."""
         if self._camera.failure is not None:

@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.control.faults import Fault, Finding
-from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState, GuardStatus
+from svam_ros.control.guard import Guard, GuardSettings, GuardState, GuardStatus
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import command_message, status_message
 from svam_ros.nodes.node_main import run_node
@@ -62,7 +62,6 @@ class GuardNode(Node):
         # Set-points are stamped on the plan's clock. The offset to ROS time is fixed, so that the stamps
         # keep the plan's even spacing.
         self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
-        self._active_time = ActiveTime()
         self._commanding = False
         self._rejected_messages = 0
         self._told_to_end = False
@@ -126,9 +125,20 @@ class GuardNode(Node):
             self._inputs.poll()
         except Exception as error:  # a message that nobody foresaw must not take the guard away
             self._rejected_messages += 1
-            self._guard.stop(f"internal error on an input: {error!r}")
-            self.get_logger().error(f"stopped, internal error on an input: {error!r}")
-        self._tick()
+            self._brake_after("an input", error)
+        try:
+            self._tick()
+        except Exception as error:  # nor anything else: the next ticks must brake
+            self._brake_after("sending a set-point", error)
+
+    def on_internal_error(self, error: Exception) -> None:
+        """A service or timer failed: the guard stays, and brakes."""
+        self._brake_after("a service or timer", error)
+
+    def _brake_after(self, what: str, error: Exception) -> None:
+        self._guard.stop(f"internal error on {what}: {error!r}")
+        text = f"stopped, internal error on {what}: {error!r}"
+        self.get_logger().error(text, throttle_duration_sec=1.0)
 
     # -- inputs ---------------------------------------------------------------------------------
 
@@ -183,7 +193,6 @@ class GuardNode(Node):
     def _tick(self) -> None:
         now_ns = time.monotonic_ns()
         command = self._guard.tick(now_ns)
-        self._active_time.update(now_ns, command)
         self._commanding = command is not None
         if command is None:
             return
@@ -197,7 +206,6 @@ class GuardNode(Node):
         status = self._guard.status(time.monotonic_ns())
         values = _status_values(status)
         values["commanding"] = str(self._commanding).lower()
-        values["active_s"] = f"{self._active_time.seconds:.3f}"
         values["messages_rejected"] = self._rejected_messages
         message = status_message(name, status.reason, values, self._now_ros_ns(), _LEVELS[status.state])
         publisher.publish(message)
@@ -207,27 +215,6 @@ class GuardNode(Node):
 
     def _now_ros_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)
-
-
-class ActiveTime:
-    """Steady time from the first set-point that came from a chunk after an engage, until the stop.
-
-    Holds in between count: they are the time in which the arms should have moved and did not.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._last_ns: int | None = None
-
-    def update(self, now_ns: int, command: Command | None) -> None:
-        """Called once a tick with the set-point that was sent."""
-        if command is None or command.state is GuardState.STOPPED:
-            self._last_ns = None
-        elif self._last_ns is not None:
-            self.seconds += (now_ns - self._last_ns) / 1e9
-            self._last_ns = now_ns
-        elif command.fresh:
-            self._last_ns = now_ns
 
 
 def _all_parameters() -> frozenset[str]:
@@ -260,6 +247,7 @@ def _status_values(status: GuardStatus) -> dict[str, object]:
         "chunks_late": status.faults.get(Fault.CHUNK_LATE, 0),
         "steps_executed": status.steps_executed,
         "steps_stalled": status.steps_stalled,
+        "active_s": f"{status.active_s:.3f}",
         "steps_clamped": status.steps_clamped,
         "late_ticks": status.late_ticks,
     }

@@ -49,6 +49,9 @@ class RunnableNode(Protocol):
     def finished(self) -> int | None:
         """The exit code once the process may end, ``None`` before."""
 
+    def on_internal_error(self, error: Exception) -> None:
+        """A service or timer raised ``error``. Raise it where the process is to end by it."""
+
     def release(self) -> None:
         """Stop threads and free devices."""
 
@@ -92,8 +95,7 @@ def _spin_until_finished(node: Node) -> int:
             runnable.cycle()
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + EXECUTOR_PERIOD_S
-                for _ in range(CALLBACKS_A_LOOK):
-                    executor.spin_once(timeout_sec=0.0)
+                _look(executor, runnable)
         return code
     except ExternalShutdownException:
         return 0
@@ -101,6 +103,17 @@ def _spin_until_finished(node: Node) -> int:
         runnable.release()
         executor.remove_node(node)
         node.destroy_node()
+
+
+def _look(executor: SingleThreadedExecutor, runnable: RunnableNode) -> None:
+    """Let services and timers run that are due."""
+    try:
+        for _ in range(CALLBACKS_A_LOOK):
+            executor.spin_once(timeout_sec=0.0)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:
+        runnable.on_internal_error(error)
 
 
 def _end_with_parent() -> None:

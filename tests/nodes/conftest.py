@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.demo_process import Referee
 
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
@@ -24,7 +25,7 @@ def ros_domain(monkeypatch) -> Iterator[dict[str, str]]:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield {**os.environ, **variables}
-        remove_abandoned_segments(keep=of_others)
+        remove_abandoned_segments(keep=of_others, left_the_graph=True)
 
 
 @pytest.fixture
@@ -33,3 +34,11 @@ def supervisor(ros_domain, tmp_path: Path) -> Iterator[Supervisor]:
     processes = Supervisor(ros_domain, tmp_path / "logs")
     yield processes
     processes.stop([graph.GUARD_NODE])
+
+
+@pytest.fixture
+def referee(ros_domain) -> Iterator[Referee]:
+    """Listens to both arms' commands and measured states on the demo's own domain."""
+    listening = Referee()
+    yield listening
+    listening.close()

@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 import yaml
-from support.fake_cobot import FakeCobot, wait_for
+from support.fake_cobot import FakeCobot, stream, wait_for
+from support.motion_checks import assert_within_limits
 from support.processes import spec
 
 from svam_ros import graph
@@ -32,29 +33,6 @@ def bench(supervisor):
     yield robot, operator, log
     operator.close()
     robot.close()
-
-
-def stream(robot: FakeCobot, seconds: float, amplitude: float = 0.3, run_id: str = "test") -> None:
-    """Chunks every 200 ms that swing joint 1 of both arms around home."""
-    began = time.monotonic()
-    sequence = 0
-    while (elapsed := time.monotonic() - began) < seconds:
-        sequence += 1
-        times = elapsed + (np.arange(8) + 2) * 0.04
-        rows = np.tile(robot.cobot.home, (8, 1))
-        rows[:, [0, 7]] += amplitude * np.sin(2.0 * times)[:, None]
-        robot.send_chunk(rows, sequence, run_id)
-        time.sleep(0.2)
-
-
-def assert_within_limits(log: CommandLog) -> None:
-    audit = log.audit()
-    assert audit.set_points > 50
-    assert audit.non_finite == 0
-    assert log.malformed == 0
-    assert audit.max_limit_excess <= 1e-9
-    assert audit.max_velocity_ratio <= 1.02
-    assert audit.max_acceleration_ratio <= 1.05
 
 
 def test_nothing_is_sent_before_engage_and_engage_then_chunks_move_the_arms(bench):
@@ -234,14 +212,20 @@ def test_sigterm_in_motion_brakes_first_and_exits_with_zero(bench, supervisor):
 
 
 def test_kill_9_leaves_both_arms_at_the_last_command(bench, supervisor):
-    robot, operator, _log = bench
+    robot, operator, log = bench
     operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
     stream(robot, 1.2)
     os.kill(supervisor.pid(graph.GUARD_NODE), signal.SIGKILL)
     time.sleep(0.3)
+    last = {arm: log.readings(arm)[-1].positions for arm in ARM_NAMES}
     counts = {arm: len(robot.heard.commands[arm]) for arm in ARM_NAMES}
     stream(robot, 0.5)
     assert counts == {arm: len(robot.heard.commands[arm]) for arm in ARM_NAMES}
+    assert_within_limits(log)
+    for arm in ARM_NAMES:
+        row = robot.cobot.arm_slice(arm)
+        assert np.array_equal(robot.positions[row], last[arm])
+        assert abs(last[arm][0] - robot.cobot.home[row][0]) > 0.02  # away from where they began
     failure = supervisor.failed_child()
     assert failure is not None
     assert "killed by signal SIGKILL" in failure.sentence()

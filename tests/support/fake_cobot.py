@@ -136,3 +136,16 @@ def wait_for(condition, timeout_s: float = 10.0, what: str = "condition") -> Non
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {timeout_s} s"
         time.sleep(0.01)
+
+
+def stream(robot: FakeCobot, seconds: float, amplitude: float = 0.3, run_id: str = "test") -> None:
+    """Chunks every 200 ms that swing joint 1 of both arms around home."""
+    began = time.monotonic()
+    sequence = 0
+    while (elapsed := time.monotonic() - began) < seconds:
+        sequence += 1
+        times = elapsed + (np.arange(8) + 2) * 0.04
+        rows = np.tile(robot.cobot.home, (8, 1))
+        rows[:, [0, 7]] += amplitude * np.sin(2.0 * times)[:, None]
+        robot.send_chunk(rows, sequence, run_id)
+        time.sleep(0.2)

@@ -1,5 +1,7 @@
 """Each check tells a machine that works from one that does not, and says what to do."""
 
+import subprocess
+
 import pytest
 
 from svam_ros.bringup import system_checks
@@ -10,6 +12,7 @@ from svam_ros.bringup.system_checks import (
     check_discovery,
     check_domain,
     check_python,
+    check_python_path,
     check_rendering,
     check_ros,
     check_shared_memory,
@@ -36,19 +39,35 @@ def test_discovery_range(range_name, status):
     assert check_discovery({"ROS_AUTOMATIC_DISCOVERY_RANGE": range_name}).status == status
 
 
-def test_a_small_shared_memory_is_refused_with_what_to_do_in_a_container():
+def test_a_small_shared_memory_is_refused_with_what_to_do_in_a_container(monkeypatch, tmp_path):
+    monkeypatch.setattr(system_checks, "abandoned_segments", lambda: {tmp_path / "a"})
+    assert str(tmp_path / "a") in check_shared_memory(free_bytes=64 * MEBIBYTE).fix
+    monkeypatch.setattr(system_checks, "abandoned_segments", set)
     result = check_shared_memory(free_bytes=64 * MEBIBYTE)
     assert result.status == "fail"
     assert "--shm-size" in result.fix
 
 
 def test_what_killed_nodes_left_is_noted(monkeypatch, tmp_path):
-    monkeypatch.setattr(system_checks, "abandoned_segments", lambda: {tmp_path / "a", tmp_path / "b"})
+    left = {tmp_path / "a", tmp_path / "b c"}
+    for path in left:
+        path.touch()
+    monkeypatch.setattr(system_checks, "abandoned_segments", lambda: left)
+    monkeypatch.setattr(system_checks, "remove_what_dead_runs_left", lambda: 3)
     result = check_shared_memory(free_bytes=1024 * MEBIBYTE)
     assert result.status == "note"
-    assert "2 files left by killed nodes" in result.text
+    assert "2 files that no process here uses" in result.text
+    assert "3 files removed that a killed run had left" in result.text
+    subprocess.run(result.fix.partition(": ")[2], shell=True, check=True)  # The remedy works as printed.
+    assert not any(path.exists() for path in left)
     monkeypatch.setattr(system_checks, "abandoned_segments", set)
     assert check_shared_memory(free_bytes=1024 * MEBIBYTE).status == "ok"
+
+
+def test_libraries_from_python_path_are_noted(monkeypatch):
+    assert check_python_path().status == "ok"
+    monkeypatch.setattr(system_checks, "shadowed_by_python_path", lambda: "PYTHONPATH makes it so")
+    assert (check_python_path().status, check_python_path().text) == ("note", "PYTHONPATH makes it so")
 
 
 def test_the_user_s_domain_is_told_and_does_not_keep_the_demo_from_running():

@@ -1,5 +1,6 @@
 """The command line: quick help, one sentence for every expected error, a traceback for a mistake of ours."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -100,10 +101,28 @@ def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch):
         main(["try"])
 
 
-def test_ctrl_c_ends_quietly(monkeypatch, capsys):
+def test_ctrl_c_says_that_it_stopped(monkeypatch, capsys):
     use(monkeypatch, raising(KeyboardInterrupt()))
     assert main(["try"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "svam try: stopped\n"
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor"])
+def test_a_library_from_python_path_is_blamed_with_its_place(tmp_path, command):
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('made for another Python')")
+    done = subprocess.run(
+        [sys.executable, "-m", "svam_ros.cli", command],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "made for another Python" in done.stderr
+    assert f"PYTHONPATH makes Python take numpy from {tmp_path / 'numpy'}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_it_runs_as_a_module():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from svam_ros.cli.report_folder import LOCK_NAME, ReportFolderError, claim_report_folder
@@ -56,3 +58,28 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "report").write_text("keep me")
     with pytest.raises(ReportFolderError, match="is a file"):
         claim_report_folder(tmp_path / "report", movable=True).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [("file/report", "not a directory"), ("file", "is a file"), ("/proc/report", "no such file")],
+)
+def test_a_folder_that_cannot_be_is_refused_without_the_system_s_number(tmp_path, folder, words):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ReportFolderError, match=words) as refusal,
+        claim_report_folder(tmp_path / folder, False),
+    ):
+        pass
+    assert "Errno" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("folder", ["", "."])
+def test_no_folder_at_all_is_refused_and_the_current_one_is_left_alone(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(ReportFolderError, match="a folder of its own"),
+        claim_report_folder(Path(folder), False),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -44,3 +44,13 @@ def test_a_pause_counts_nothing():
     run(counter, 400, 800, False)
     run(counter, 805, 1005, True)
     assert (counter.executed, counter.stalled) == (15, 0)
+
+
+def test_the_time_is_that_of_the_periods_so_a_rate_cannot_exceed_theirs():
+    counter = StepCounter(40_000_000)
+    for due_ms in (0, 10, 39, 40, 79, 80, 81):
+        counter.count(due_ms * 1_000_000, True)
+        assert counter.executed / counter.seconds == 25.0
+    counter.count(400_000_000, False)
+    assert counter.seconds == 0.44
+    assert (counter.executed, counter.stalled) == (3, 8)

@@ -1,0 +1,175 @@
+"""`svam demo` interrupted, killed, or robbed of a process: the arms come to rest, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from support.demo_process import SINE, child, demo, finish
+from support.fake_cobot import wait_for
+from support.motion_checks import assert_came_to_rest, assert_within_limits
+
+from svam_ros import graph
+from svam_ros.bringup.run_record import RECORD_PREFIX, remove_what_dead_runs_left
+from svam_ros.bringup.shared_memory import SHARED_MEMORY, abandoned_segments, segments
+from svam_ros.cobot import ARM_NAMES
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl_c", "closed_terminal"])
+def test_an_interrupt_in_motion_brings_the_arms_to_rest_and_leaves_nothing_running(
+    referee, ros_domain, tmp_path, number
+):
+    before = segments()
+    process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
+    referee.wait_for_motion()
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) == 3
+    process.send_signal(number)
+    process.send_signal(number)
+    code, out, err = finish(process, 20.0)
+    assert code == 130, err
+    assert "The guard brought the arms to rest" in out
+    assert_nothing_is_left(children, before)
+    assert_within_limits(referee.log)
+    assert_came_to_rest(referee.log)
+
+
+def test_kill_9_of_the_policy_in_motion_the_guard_rests_the_arms_and_the_exit_is_clear(
+    referee, ros_domain, tmp_path
+):
+    process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
+    referee.wait_for_motion()
+    child(process, graph.POLICY_NODE).kill()
+    code, _out, err = finish(process, 30.0)
+    assert code == 1
+    assert "policy_node was killed by signal SIGKILL. The guard brought the arms to rest" in err
+    assert "Traceback" not in err
+    assert_within_limits(referee.log)
+    assert_came_to_rest(referee.log)
+
+
+def test_kill_9_of_the_guard_the_arms_rest_where_the_last_command_left_them(referee, ros_domain, tmp_path):
+    process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
+    referee.wait_for_motion()
+    process.send_signal(signal.SIGSTOP)  # The demo would end the simulation at once: watch the arms first.
+    child(process, graph.GUARD_NODE).kill()
+    time.sleep(1.5)
+    for arm in ARM_NAMES:
+        last_set_point = referee.log.readings(arm)[-1].positions
+        measured = np.array(referee.measured[arm][-100:])
+        assert np.abs(measured - last_set_point)[:, :6].max() < 0.03
+        assert np.ptp(measured[:, :6], axis=0).max() < 0.005
+    process.send_signal(signal.SIGCONT)
+    code, _out, err = finish(process, 30.0)
+    assert code == 1
+    assert "guard_node was killed by signal SIGKILL. The guard was gone" in err
+    assert_within_limits(referee.log)
+
+
+def test_killing_the_demo_itself_takes_its_processes_along(referee, ros_domain, tmp_path):
+    process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
+    referee.wait_for_motion()
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=10)
+    wait_for(lambda: not any(c.is_running() for c in children), 10.0, "the end of the children")
+    assert_within_limits(referee.log)
+    assert_came_to_rest(referee.log)
+
+
+def test_an_interrupt_before_the_arms_were_commanded_says_so(tmp_path):
+    process = demo(tmp_path / "report", *SINE)
+    wait_for(lambda: nodes(process.pid), 30.0, "the first process")
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process, 30.0)
+    assert code == 130, err
+    assert "The arms were never commanded." in out
+
+
+def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(referee, ros_domain, tmp_path):
+    before = records()
+    process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
+    referee.wait_for_motion()
+    (record,) = records() - before
+    held = {SHARED_MEMORY / name for name in record.read_text().split()}
+    everybody = [*psutil.Process(process.pid).children(recursive=True), process]
+    remove_what_dead_runs_left()
+    assert record.exists()
+    assert all(path.exists() for path in held)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # Stopped first, so that none sees another one die.
+        for one in everybody:
+            one.send_signal(number)
+    process.communicate(timeout=10)
+    psutil.wait_procs(everybody[:-1], timeout=10)
+    referee.close()
+    assert len([path for path in held if path.exists() and path.stat().st_size > 2**20]) >= 4
+    abandoned = held & abandoned_segments(left_the_graph=True)
+    code = "from svam_ros.bringup.run_record import remove_what_dead_runs_left as r; print(r())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 0
+    assert not record.exists()
+    in_use_here = {path for path in held if path.exists()}
+    assert in_use_here < abandoned, "all but what this test process itself has mapped"
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT] * 3, [signal.SIGTERM], [signal.SIGHUP]], ids=str)
+def test_a_signal_while_the_nodes_start_ends_with_130_and_leaves_nothing(tmp_path, signals):
+    before = segments()
+    process = demo(tmp_path / "report", *SINE)
+    wait_for(lambda: len(nodes(process.pid)) == 3, 30.0, "the processes")
+    children = nodes(process.pid)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.1)
+    code, out, err = finish(process, 30.0)
+    assert code == 130, err
+    assert "The arms were never commanded." in out
+    assert_nothing_is_left(children, before)
+
+
+@pytest.mark.parametrize("moment", ["before", "starting", "moving"])
+def test_closing_the_terminal_ends_it_cleanly_although_nobody_can_be_told(
+    referee, ros_domain, tmp_path, moment
+):
+    before = segments()
+    arguments = ("--headless", "--report", str(tmp_path / "report"), *SINE, "--seconds", "30")
+    command = [sys.executable, "-m", "svam_ros.cli", "demo", *arguments]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [*command, "--domain-id", ros_domain["ROS_DOMAIN_ID"]])
+    os.read(terminal, 1)  # It has said something.
+    children = []
+    if moment != "before":
+        wait_for(lambda: len(nodes(pid)) == 3, 30.0, "the processes")
+        children = nodes(pid)
+    if moment == "moving":
+        referee.wait_for_motion()
+    os.close(terminal)
+    _pid, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert_nothing_is_left(children, before)
+    if moment == "moving":
+        assert_came_to_rest(referee.log)
+
+
+def nodes(pid: int) -> list[psutil.Process]:
+    alive = [one for one in psutil.Process(pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in alive if any("svam_ros.nodes" in word for word in one.cmdline())]
+
+
+def records() -> set[Path]:
+    return set(SHARED_MEMORY.glob(f"{RECORD_PREFIX}*"))
+
+
+def assert_nothing_is_left(children: list[psutil.Process], before: set[Path]) -> None:
+    assert not any(one.is_running() for one in children)
+    left = {path.name for path in abandoned_segments(left_the_graph=True) - before}
+    assert not {name for name in left if "fastdds_port" not in name}  # The referee uses the ports too.
