@@ -149,7 +149,7 @@ def _open(options: ProfileOptions) -> EngineModel:
         return random_model(options.model)
     from svam_ros.artifacts.model_directory import open_model
 
-    return open_model(options.model)
+    return open_model(options.model, any_robot=True)  # nothing moves here
 
 
 def _profile_scripted(options: ProfileOptions) -> int:

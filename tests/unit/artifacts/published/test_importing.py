@@ -14,9 +14,7 @@ from safetensors.torch import load_file, save_file
 from support.networks import with_expert
 from support.published_files import (
     PUBLISHED,
-    action_state,
     groups,
-    save_action,
     under,
     write_published,
     write_without_pickles,
@@ -25,6 +23,7 @@ from transformers import CLIPTokenizer
 
 from svam_ros.artifacts.model_directory import ModelDirectoryError, file_sha256, open_model
 from svam_ros.artifacts.published import importing, workspace
+from svam_ros.artifacts.published.clip_tokenizer import read_clip_tokenizer
 from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
 from svam_ros.artifacts.published.importing import PublishedFiles, PublishedImport, import_published
 from svam_ros.networks.normalization import AffineNormalization, Statistics
@@ -236,8 +235,8 @@ def test_files_that_are_not_there_are_named(quick, tmp_path, change, words):
     assert words in refusal(wanted(dataclasses.replace(quick, **change), tmp_path / "m"))
 
 
-def test_broken_shards_and_files_are_refused(quick, tmp_path):
-    unet = shutil.copytree(quick.unet, tmp_path / "svd")
+def test_broken_shards_and_files_are_refused(quick, published, tmp_path):
+    unet = shutil.copytree(published.unet, tmp_path / "svd")
     files = dataclasses.replace(quick, unet=unet)
     index = unet / "unet" / "diffusion_pytorch_model.safetensors.index.json"
     content = json.loads(index.read_text())
@@ -284,8 +283,8 @@ def test_the_tokenizer_reads_both_of_clip_s_forms_alike(quick, tmp_path):
     texts = ["open the it", "Open  THE it!", "übung 12"]
     ids = []
     for clip in (quick.clip, tmp_path / "clip"):
-        model, _ = import_published(wanted(dataclasses.replace(quick, clip=clip), tmp_path / "m"), Stages())
-        ids.append([model.tokenizer.encode(text).token_ids.tolist() for text in texts])
+        encode = read_clip_tokenizer(clip, PUBLISHED.text).encode
+        ids.append([encode(text).token_ids.tolist() for text in texts])
     assert ids[0] == ids[1]
     assert ids[0][0][0][:5] == [518, 516, 513, 517, 519]
     assert ids[0][1] != ids[0][0]
@@ -298,9 +297,3 @@ def test_a_tokenizer_with_other_marks_is_refused(quick, tmp_path):
     assert "'<|startoftext|>' has id 518 in the tokenizer, 517 in the preset" in refusal(
         wanted(quick, tmp_path / "m", config=config)
     )
-
-
-def test_action_checkpoints_are_read_with_their_settings_object(tmp_path, quick):
-    save_action(tmp_path / "action.pt", action_state(WEIGHTS))
-    files = dataclasses.replace(quick, action=tmp_path / "action.pt")
-    assert import_published(wanted(files, tmp_path / "m"), Stages())[0].manifest.preset == "calvin"

@@ -12,6 +12,7 @@ from support.networks import save_random_model
 from support.published_files import groups, write_without_pickles
 
 from svam_ros.artifacts.model_directory import file_sha256
+from svam_ros.artifacts.published.workspace import import_workspace
 
 TESTS = Path(__file__).parents[3]
 
@@ -70,11 +71,15 @@ def test_a_killed_import_leaves_no_model_and_the_next_one_removes_what_it_left(a
     process.wait(30)
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".m.importing.")
-    other = start(arguments, tmp_path / "m")
-    assert not left.exists()
     process = start(arguments, tmp_path / "m")
-    assert len(list(tmp_path.glob(".m.importing.*"))) == 2, "an import at work was taken for a dead one"
-    for running in (other, process):
-        _, complaints = running.communicate("\n\n\n", timeout=60)
-        assert running.returncode == 0, complaints
+    assert not left.exists()
+    _, complaints = process.communicate("\n\n\n", timeout=120)
+    assert process.returncode == 0, complaints
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_an_import_at_work_is_not_taken_for_a_dead_one(tmp_path):
+    with import_workspace(tmp_path / "m") as one, import_workspace(tmp_path / "m") as other:
+        assert one.is_dir()
+        assert one != other
+    assert list(tmp_path.iterdir()) == []

@@ -165,7 +165,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content, words):
         ("os.system('true')", "os.system"),
         ("os.fork()", "os.fork"),
         ("os.posix_spawn('/bin/true', ['true'], {})", "os.posix_spawn"),
-        ("__import__('subprocess').Popen(['true'])", "Popen"),
+        ("__import__('subprocess').Popen(['true'])", "subprocess.Popen"),
         ("__import__('socket').socket()", "socket.__new__"),
         ("open(OTHER, 'w')", "open"),
         ("open(OTHER, 'r')", "open"),
