@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,19 +93,20 @@ def seeded_weights(
     unit variance has unit variance; weights of norms lie near 1, biases near 0. Activations of the
     published widths then stay within what float16 can hold.
     """
+    scratch = threading.local()
 
     def draw(item: tuple[str, tuple[int, ...]]) -> tuple[str, Tensor]:
         name, shape = item
         digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        values = torch.randn(shape, generator=generator)
+        values = _room(scratch, math.prod(shape)).view(shape).normal_(generator=generator)
         if len(shape) > 1:
             values /= math.sqrt(math.prod(shape[1:]))
         elif name.endswith("weight"):
             values.mul_(0.1).add_(1.0)
         else:
             values *= 0.05
-        return name, values.to(device=device, dtype=dtype)
+        return name, values.to(device=device, dtype=dtype, copy=True)
 
     waiting = iter(shapes.items())
     with ThreadPoolExecutor(DRAWING_THREADS) as pool:  # torch draws without holding Python's lock
@@ -112,3 +114,11 @@ def seeded_weights(
         while drawn:
             yield drawn.pop(0).result()
             drawn += [pool.submit(draw, item) for item in islice(waiting, 1)]
+
+
+def _room(scratch: threading.local, elements: int) -> Tensor:
+    """Memory of the calling thread's own, used again and again: freed blocks would not all be given back."""
+    if getattr(scratch, "values", torch.empty(0)).numel() < elements:
+        scratch.values = torch.empty(elements)
+    room: Tensor = scratch.values[:elements]
+    return room

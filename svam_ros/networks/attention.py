@@ -38,7 +38,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
         """``(..., n, width)`` -> ``(..., n, width)``, or of the ``first`` rows only what they become."""
-        rows = x.reshape(-1, *x.shape[-2:])  # the fused kernels want exactly one batch dimension
+        # The fused kernels want exactly one batch dimension; and a linear layer without gradients, given a
+        # transposed view, would multiply by a copy of its weight for every row of that batch.
+        rows = x.reshape(-1, *x.shape[-2:]).contiguous()
         query, key, value = (split_heads(part, self.heads) for part in self.qkv(rows).chunk(3, dim=-1))
         query = query[..., :first, :]
         attended = functional.scaled_dot_product_attention(

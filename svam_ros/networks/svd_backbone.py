@@ -122,7 +122,8 @@ class VideoBackbone(nn.Module):
         first, second, _ = self._to_second_up_block(noise, image_latents, text, constants)
         upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
         features = torch.cat([upsampled, second], dim=1)
-        return features.flatten(2).transpose(1, 2).unflatten(0, noise.shape[:2])
+        # In memory as it is read: the linear layers and norms after it would each make a copy.
+        return features.flatten(2).transpose(1, 2).contiguous().unflatten(0, noise.shape[:2])
 
     def predict_video(
         self,

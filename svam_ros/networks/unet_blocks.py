@@ -120,7 +120,7 @@ def run_transformer(transformer: Any, x: Tensor, inputs: TransformerInputs) -> T
     """One spatial and one temporal transformer block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
     height, width = x.shape[-2:]
     frames = len(inputs.frame_positions)
-    tokens = transformer.norm(x).flatten(2).transpose(1, 2)
+    tokens = transformer.norm(x).flatten(2).transpose(1, 2).contiguous()  # see SelfAttention.forward
     tokens = transformer.proj_in(tokens)
     spatial = _run_spatial(transformer.transformer_blocks[0], tokens, frames, inputs.text)
     video = spatial.unflatten(0, (-1, frames))

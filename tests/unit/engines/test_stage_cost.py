@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.networks import CONFIG, random_inputs, random_network, token_ids
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from svam_ros.engines.stage_cost import INSTRUCTION, count_stage_gflop
 from svam_ros.networks.presets import PRESETS
@@ -49,6 +50,32 @@ def test_counting_without_memory_agrees_with_counting_every_call():
     everything = sum(by_hand.flop.values())
     assert min(by_hand.flop.values()) > 1e-4 * everything  # a kind that was forgotten would be seen
     assert sum(count_stage_gflop(CONFIG).values()) * 1e9 == pytest.approx(everything, rel=1e-6)
+
+
+class RepeatedWeights(TorchDispatchMode):
+    """Batched products whose second factor is one matrix, repeated over the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products = 0
+        self.repeated: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        name = function.overloadpacket.__name__
+        self.products += name == "addmm"
+        if name == "bmm" and args[1].shape[0] > 1 and args[1].stride(0) == 0:
+            self.repeated.append(tuple(args[1].shape))
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_stage_multiplies_by_copies_of_its_weights():
+    """A linear layer on a transposed view would: one copy for each of its rows, gigabytes at full size."""
+    network = random_network().prepare_for_inference()
+    inputs = random_inputs(network).rows([0])
+    with torch.no_grad(), RepeatedWeights() as seen:
+        network(*inputs.as_tuple())
+    assert seen.products > 50
+    assert seen.repeated == []
 
 
 def test_every_stage_of_the_network_is_counted():
