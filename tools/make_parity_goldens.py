@@ -42,15 +42,19 @@ TEXT_LENGTH = 9
 
 
 def network_sizes() -> SvamConfig:
-    """Widths differ from one another where they can, so that none can stand in for another."""
+    """Widths differ from one another where they can, so that none can stand in for another.
+
+    A smaller image would leave one pixel at the UNet's coarsest level: group norms over two or three values
+    magnify rounding until fp32 says little.
+    """
     return SvamConfig(
-        image_encoder=ImageEncoderConfig(64, (32, 32, 64, 96), 1, 4, 32, 0.18215),
+        image_encoder=ImageEncoderConfig(128, (32, 32, 64, 96), 1, 4, 32, 0.18215),
         text=TextConfig(44, 24, 40, 2, 3, 20, 42, END_MARK, PADDING, TEXT_LENGTH, 11, add_positions=False),
         backbone=BackboneConfig(
             (32, 64, 96, 64), (2, 4, 3, 2), (True, False, True, False), 1, 3, 12, 4.0, 127.0, 0.0
         ),
         references=ReferenceConfig(
-            56,
+            112,
             14,
             "bilinear",
             "minus_one_to_one",

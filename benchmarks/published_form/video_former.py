@@ -78,7 +78,7 @@ class VideoFormerLayer(nn.ModuleList):
 
 
 class VideoFormer(nn.Module):
-    """Features and both foresights to a few latents per frame; 384 wide, 6 layers, 14 latents as published."""
+    """Features and foresights to a few latents per frame; 384 wide, 6 layers, 14 latents as published."""
 
     def __init__(
         self,
