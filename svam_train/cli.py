@@ -91,7 +91,7 @@ class Evaluate:
     demonstrations: Path = Path("runs/demonstrations")
     """For 'replay'."""
     json: Path | None = None
-    """Write the results to this file."""
+    """Write the results to this file, anew after every episode."""
 
 
 Command = Union[
@@ -188,11 +188,11 @@ def evaluate_policy(options: Evaluate) -> None:
         for episode in running:
             episodes.append(episode)
             bar.show(f"{episode.task} seed {episode.seed}: {'done' if episode.success else 'not done'}")
-    reports = summarise(episodes, options.policy, options.loop)
-    for report in reports:
+            reports = summarise(episodes, options.policy, options.loop)
+            if options.json is not None:  # at every episode: an interrupted evaluation keeps what it has
+                options.json.write_text(reports_to_json(reports), encoding="utf-8")
+    for report in summarise(episodes, options.policy, options.loop):
         print(f"{report.task:14} {report.policy:7} latency {report.latency_ms:3g} ms  {report.rate}")
-    if options.json is not None:
-        options.json.write_text(reports_to_json(reports), encoding="utf-8")
 
 
 def _policy(options: Evaluate) -> Policy:

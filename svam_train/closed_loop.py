@@ -146,7 +146,12 @@ class ClosedLoop:
         self._latency_ns = round(settings.latency_ms * 1e6)
         self._tick_s = 1.0 / robot.profile.command_rate_hz
         self._assembler = ObservationAssembler(settings.max_joint_age_ms)
-        self._guard = Guard(robot.cobot, GuardSettings(tick_rate_hz=robot.profile.command_rate_hz))
+        self._guard = Guard(
+            robot.cobot,
+            GuardSettings(
+                tick_rate_hz=robot.profile.command_rate_hz, ramp_speed_fraction=settings.ramp_speed_fraction
+            ),
+        )
         self._scene: tuple[int, SceneSnapshot] | None = None
         self._next_scene_ns = robot.now_ns
         self._underway: deque[tuple[int, ActionChunk]] = deque()

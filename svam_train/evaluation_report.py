@@ -23,6 +23,8 @@ class EvaluationReport:
     """From the frame to the arrival of its chunk at the guard."""
     replan_steps: int
     """Control steps between two observations."""
+    ramp_speed_fraction: float
+    """Of the guard, after the engage."""
     episode_s: float
     """Time for one attempt."""
     seeds: tuple[int, ...]
@@ -36,8 +38,9 @@ class EvaluationReport:
 
     @property
     def label(self) -> str:
-        """A name for the manifest: what, how late, and how often tried."""
-        return f"{self.task}_{self.policy}_latency_{self.latency_ms:g}_ms_n_{len(self.seeds)}"
+        """A name for the manifest: what, in which loop, and how often tried."""
+        loop = f"latency_{self.latency_ms:g}_ms_replan_{self.replan_steps}_ramp_{self.ramp_speed_fraction:g}"
+        return f"{self.task}_{self.policy}_{loop}_n_{len(self.seeds)}"
 
 
 def summarise(episodes: list[Episode], policy: str, settings: LoopSettings) -> list[EvaluationReport]:
@@ -52,6 +55,7 @@ def summarise(episodes: list[Episode], policy: str, settings: LoopSettings) -> l
                 policy=policy,
                 latency_ms=settings.latency_ms,
                 replan_steps=settings.replan_steps,
+                ramp_speed_fraction=settings.ramp_speed_fraction,
                 episode_s=settings.episode_s,
                 seeds=tuple(e.seed for e in chosen),
                 successes=tuple(e.success for e in chosen),
@@ -92,6 +96,7 @@ def _read(entry: dict[str, Any]) -> EvaluationReport:
         policy=str(entry["policy"]),
         latency_ms=float(entry["latency_ms"]),
         replan_steps=int(entry["replan_steps"]),
+        ramp_speed_fraction=float(entry["ramp_speed_fraction"]),
         episode_s=float(entry["episode_s"]),
         seeds=tuple(entry["seeds"]),
         successes=tuple(entry["successes"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svam_ros.parameters import PolicyParameters
+from svam_ros.parameters import PolicyParameters, TunableGuardSettings
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class LoopSettings:
     """Control steps between two observations; more where the latency is longer."""
     publish_lead_ms: float = PolicyParameters.publish_lead_ms
     """Steps due earlier than this after the arrival are left out of a chunk."""
+    ramp_speed_fraction: float = TunableGuardSettings.ramp_speed_fraction
+    """Of the guard: speed of its ramp after the engage, as a fraction of the limits; 1 is no ramp."""
     max_joint_age_ms: float = PolicyParameters.max_joint_age_ms
     """Joint states may be older than their frame by at most this much."""
     episode_s: float = 15.0

@@ -22,6 +22,7 @@ from svam_ros.simulation.tasks import TASKS
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.evaluation_report import EvaluationReport
 from svam_train.joint_training import JointTraining
+from svam_train.loop_settings import LoopSettings
 from svam_train.recipe import TrainingRecipe
 
 
@@ -99,14 +100,18 @@ def model_card(name: str, training: JointTraining, publication: Publication) -> 
     recipe = training.recipe
     parameters = sum(t.numel() for t in training.trained.network.run_time_state_dict().values())
     rows = "\n".join(
-        f"| {r.task} | {r.policy} | {r.latency_ms:g} ms | {r.rate} |" for r in publication.reports
+        f"| {r.task} | {r.policy} | {r.latency_ms:g} ms | {r.replan_steps} | {r.ramp_speed_fraction:g} "
+        f"| {r.episode_s:g} s | {r.rate} |"
+        for r in publication.reports
     )
     results = (
-        f"| task | policy | latency | success, 95 % interval |\n|---|---|---|---|\n{rows}"
+        f"| task | policy | latency | steps | ramp | time | success, 95 % interval |\n"
+        f"|---|---|---|---|---|---|---|\n{rows}"
         if rows
         else "Not evaluated in closed loop."
     )
     instructions = "\n".join(f"- {text}" for text in training.training.instructions)
+    usual = LoopSettings()
     rate_hz = 1.0 / load_cobot().control_period_s
     return f"""# {name}
 
@@ -132,23 +137,27 @@ It is made for the simulation in this repository. It has never seen a real camer
 
 {results}
 
-{_conditions(publication.reports)}
-`blind` is this model with a black image; `replay` plays a random demonstration back, begun at the engage.
-One training seed; progress was looked at on the same scenes.
+The loop is that of the nodes on simulated time: the same translation, and the guard with its ramp and its
+limits in front of the arms. Latency is the time from the frame to the arrival of its chunk at the guard
+(how long the network really takes does not count), steps are the control steps from one frame to the
+next (the nodes' default is {usual.replan_steps}), ramp is the share of the speed limits that the guard
+allows after the engage (default {usual.ramp_speed_fraction:g}), time is what an attempt may take.
+
+{_baselines(publication.reports)}One training seed; progress was looked at on the same scenes.
 """
 
 
-def _conditions(reports: tuple[EvaluationReport, ...]) -> str:
-    """How the loop was run, where it was."""
-    ways = dict.fromkeys((r.replan_steps, r.episode_s) for r in reports)
-    return "".join(
-        f"""The loop is that of the nodes on simulated time: the same translation, a frame every {steps}
-control steps, and the guard with its ramp and its limits in front of the arms; {seconds:g} s an attempt.
-Latency is the time from the frame to the arrival of its chunk at the guard; how long the network really
-takes does not count.
-"""
-        for steps, seconds in ways
-    )
+BASELINES = {
+    "blind": "`blind` is this model with a black image.",
+    "replay": "`replay` plays a random demonstration back, begun at the engage.",
+}
+
+
+def _baselines(reports: tuple[EvaluationReport, ...]) -> str:
+    """What the baselines in the table are."""
+    policies = {report.policy for report in reports}
+    lines = [text for policy, text in BASELINES.items() if policy in policies]
+    return "".join(f"{line}\n" for line in lines or ["No baseline was measured in this loop."])
 
 
 def _data_sentence(training: JointTraining) -> str:

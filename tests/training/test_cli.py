@@ -51,4 +51,6 @@ def test_from_nothing_to_a_published_model_and_its_figures(tmp_path, monkeypatch
     for policy in ("model", "blind", "replay"):
         assert f"| lift_pot | {policy} | 120 ms | " in card
     results = open_model(tmp_path / "models" / "small").manifest.provenance.results
-    assert sorted(results) == [f"lift_pot_{name}_latency_120_ms_n_1" for name in ("blind", "model", "replay")]
+    assert sorted(results) == [
+        f"lift_pot_{name}_latency_120_ms_replan_4_ramp_0.2_n_1" for name in ("blind", "model", "replay")
+    ]

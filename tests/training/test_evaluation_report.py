@@ -19,7 +19,7 @@ def test_reports_count_by_task_and_survive_their_file(tmp_path):
         ("place_to_pot", 0, 1),
     ]
     assert (reports[0].replan_steps, reports[0].episode_s) == (LoopSettings().replan_steps, 9)
-    assert reports[0].label == "lift_pot_model_latency_120_ms_n_2"
+    assert reports[0].label == "lift_pot_model_latency_120_ms_replan_4_ramp_0.2_n_2"
     path = tmp_path / "reports.json"
     path.write_text(reports_to_json(reports))
     assert load_reports(path) == reports

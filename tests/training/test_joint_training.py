@@ -134,10 +134,9 @@ def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path
     assert "--recipe.steps 4" in model.manifest.provenance.command
     assert model.manifest.provenance.command.endswith("svam-train publish --output models/small")
     card = (tmp_path / "small" / "README.md").read_text()
-    assert "| lift_pot | model | 120 ms | 1/2 = 50 %" in card
+    assert "| lift_pot | model | 120 ms | 5 | 0.2 | 9 s | 1/2 = 50 %" in card
     assert "targets at 25 Hz" in " ".join(card.split())
-    assert "a frame every 5 control steps" in " ".join(card.split())
-    assert "9 s an attempt" in card
+    assert f"default is {LoopSettings().replan_steps})" in card
     assert "4 steps of 4 images" in card
 
     engine = create_engine("eager", tmp_path / "small")

@@ -12,7 +12,7 @@ from svam_ros.profiling.html_report.joint_panels import time_axis
 from svam_ros.profiling.latency_histogram import LatencySummary
 from svam_ros.profiling.run_report import RunReport
 from svam_ros.profiling.stage_table import milliseconds
-from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_STAGES_MS, STAGES
+from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_SETUP, PAPER_STAGES_MS, STAGES
 
 PARTS = tuple(stage for stage in STAGES if stage != "total")
 BINS = 24
@@ -113,7 +113,11 @@ def budget_chart(report: RunReport) -> BudgetChart:
         bars=(
             StackedBar("This run", note, _segments(medians, axis), whisker, tip),
             StackedBar(
-                "S-VAM paper", f"RTX 3090, {paper_end:.1f} ms", _segments(PAPER_STAGES_MS, axis), None, ""
+                "S-VAM paper",
+                f"{PAPER_SETUP}, {paper_end:.1f} ms",
+                _segments(PAPER_STAGES_MS, axis),
+                None,
+                "",
             ),
         ),
         ticks=axis.ticks(8),
