@@ -247,7 +247,7 @@ COMPONENTS: dict[str, Component] = {
     ),
     "decouplers": Component(
         "decouplers",
-        ("hidden2dino", "hidden2dpa"),
+        ("hidden2dino", "hidden2dpa", "Video_Former"),  # preparing ours fuses layers of all three
         _decoupler_inputs,
         _decouplers_plain,
         _decouplers_ours,

@@ -66,10 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     references = replace(network.references, resize="bilinear", normalization="minus_one_to_one")
     sizes = PublishedSizes(replace(network, references=references))
     dtypes = [torch.float32, fastest_dtype(device)] if options.fast else [torch.float32]
-    results = [
-        measure(name, sizes, dtypes, device, options.repeats, clock=CLOCKS[options.clock], progress=_progress)
-        for name in options.components
-    ]
+    results: list[Timings] = []
+    for name in options.components:
+        clock = CLOCKS[options.clock]
+        results.append(measure(name, sizes, dtypes, device, options.repeats, clock=clock, progress=_progress))
+        _progress(f"{name}: {json.dumps(asdict(results[-1]))}")
     sys.stdout.write(table(results) + "\n")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(_report(options, results), indent=1) + "\n", encoding="utf-8")
