@@ -11,7 +11,7 @@ from rich.text import Text
 
 from svam_ros.profiling.latency_histogram import LatencySummary
 from svam_ros.profiling.run_report import RunReport
-from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_STAGES_MS, STAGES
+from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_SETUP, PAPER_STAGES_MS, STAGES
 from svam_ros.profiling.verdicts import judge
 
 CAPTION_WIDTH = 88
@@ -53,6 +53,10 @@ def stage_table(
         gflop: arithmetic of each stage. It and the rate at the median time take the place of p99, for which
             there is no room beside them in 80 columns.
     """
+    note = Text(
+        f"paper: {PAPER_SETUP}; a network of another size compares with it in form, not in speed", "dim"
+    )
+    caption = note if caption is None else Text("\n").join([caption, note])
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.caption_justify = "left"
     table.caption_style = ""

@@ -21,6 +21,9 @@ STAGES = (
 PAPER_STAGES_MS = {"backbone": 231.0, "decouplers": 40.1, "action_expert": 36.5}
 """Stage times of the paper on an RTX 3090 (arXiv 2603.16195): 307.6 ms in all."""
 
+PAPER_SETUP = "2.0 B parameters, RTX 3090"
+"""What the paper's times are of: to be said wherever they stand beside another network's."""
+
 CHUNK_BUDGET_MS = 320.0
 """Eight steps of 40 ms: a forward must take less for 25 Hz without a stall."""
 
