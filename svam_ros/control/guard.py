@@ -55,7 +55,7 @@ class Guard:
         self._held_by_operator = False
         self._owes_first_command = False
         self._has_followed = False
-        self._ramp_began_ns = 0
+        self._ramp_grows_from_ns = 0
         self._rested_since_ns: int | None = None
         self._late_ticks = 0
         self._faults: Counter[Fault] = Counter()
@@ -216,27 +216,39 @@ class Guard:
 
     def _follow(self, limiter: MotionLimiter, reference: Reference, due_ns: int) -> None:
         if self._state is GuardState.HOLDING:
-            self._ramp_began_ns = due_ns
-            self._become(GuardState.RAMPING, None, "")
+            self._begin_ramp(due_ns, self._distance(limiter, reference))
         limiter.limit_speed(1.0 if self._state is GuardState.FOLLOWING else self._ramp_speed(due_ns))
         fault = limiter.track(reference.positions, reference.velocities)
         if fault is not None:
             self._hold_for(fault, fault.text)
             return
-        error = np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max()
-        if self._state is GuardState.RAMPING and error < self._settings.ramp_done_rad:
+        arrived = self._distance(limiter, reference) < self._settings.ramp_done_rad
+        if self._state is GuardState.RAMPING and arrived:
             self._has_followed = True
             self._become(GuardState.FOLLOWING, None, "")
 
-    def _ramp_speed(self, due_ns: int) -> float:
-        """Share of the velocity limits while approaching: constant after an engage, then growing.
+    def _distance(self, limiter: MotionLimiter, reference: Reference) -> float:
+        """The arm joint that is farthest from the path, rad; grippers do not count."""
+        return float(np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max())
 
-        It grows because at constant low speed the arms never reach a path that goes on moving faster; after
-        a hold in mid-motion at once, after an engage, when a person may be near, only after some seconds.
+    def _begin_ramp(self, due_ns: int, distance_rad: float) -> None:
+        """Approach the path: for some seconds slowly where it is far away after an engage.
+
+        Then a person may be near and not expect the way. A path that begins beside the arms, or is met again
+        after a hold in mid-motion, is no way to be wary of.
+        """
+        far = not self._has_followed and distance_rad > self._settings.near_rad
+        slow_ms = self._settings.engage_ramp_ms if far else 0.0
+        self._ramp_grows_from_ns = due_ns + round(slow_ms * NS_PER_MS)
+        self._become(GuardState.RAMPING, None, "")
+
+    def _ramp_speed(self, due_ns: int) -> float:
+        """Share of the velocity limits while approaching.
+
+        It grows in the end: at constant low speed the arms never reach a path that goes on moving faster.
         """
         settings = self._settings
-        patience_ms = 0.0 if self._has_followed else settings.engage_ramp_ms
-        growing_ms = (due_ns - self._ramp_began_ns) / NS_PER_MS - patience_ms
+        growing_ms = (due_ns - self._ramp_grows_from_ns) / NS_PER_MS
         growth = min(1.0, max(0.0, growing_ms / settings.resume_ramp_ms))
         return settings.ramp_speed_fraction + (1.0 - settings.ramp_speed_fraction) * growth
 

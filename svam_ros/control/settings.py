@@ -34,10 +34,12 @@ class GuardSettings(TunableGuardSettings):
     """The same for grippers."""
     ramp_done_rad: Annotated[float, Range(0.001, 0.2)] = 0.02
     """The approach ends when every arm joint is this close to the chunk."""
+    near_rad: Annotated[float, Range(0.0, 1.0)] = 0.15
+    """A first set-point this close to every arm joint needs no slow approach after an engage."""
     engage_ramp_ms: Annotated[float, Range(0.0, 60000.0)] = 3000.0
-    """After an engage the approach keeps to its share of the speed for this long."""
+    """After an engage farther away than that, the approach keeps to its share of the speed for this long."""
     resume_ramp_ms: Annotated[float, Range(1.0, 10000.0)] = 500.0
-    """Then, and at once after a hold, it gains speed up to the full limits in this time."""
+    """Then, and otherwise at once, it gains speed up to the full limits in this time."""
     catch_up_periods: Annotated[int, Range(1, 4)] = 2
     """Set-points that a late wake-up may advance at most."""
     restart_after_ms: Annotated[float, Range(20.0, 1000.0)] = 200.0

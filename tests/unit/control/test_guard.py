@@ -135,6 +135,29 @@ def test_the_approach_after_an_engage_is_slow(rig):
     assert commands[-1].positions[0] == pytest.approx(rig.cobot.home[0] + 0.8)
 
 
+@pytest.mark.parametrize(("offset", "seconds_at_low_speed"), [(0.1, 0.0), (0.25, 3.0)])
+def test_only_a_far_first_set_point_is_approached_slowly_for_seconds(rig, offset, seconds_at_low_speed):
+    """A path that begins beside the arms and goes on faster than the ramp is reached within a second."""
+    assert rig.engage() == []
+    speed = 1.0
+
+    def moving_away(now_ms):
+        return steady(rig, offset=offset) + np.eye(14)[0] * speed * (
+            now_ms / 1e3 + 0.04 * np.arange(8)[:, None]
+        )
+
+    reached_ms = None
+    for start_ms in range(0, 1500, 40):
+        rig.submit(rig.chunk(moving_away(start_ms), start_ms))
+        rig.run(40)
+        if rig.state is GuardState.FOLLOWING:
+            reached_ms = start_ms
+            break
+    assert (reached_ms is not None) == (seconds_at_low_speed == 0.0)
+    speeds = np.abs([command.velocities for command in rig.commands])
+    assert (speeds[:5] <= 0.4 * rig.cobot.limits.velocity).all()
+
+
 def test_the_approach_gains_speed_when_it_takes_long(rig):
     rig.measured[0] = -2.5
     assert rig.engage() == []
