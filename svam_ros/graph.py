@@ -42,3 +42,8 @@ TIMING_STATUS = "policy_node: stage times"
 MOTION_STATUS = "guard_node: motion"
 EPISODE_STATUS = "cobot_sim_node: episode"
 """Names of the one status in each of the DiagnosticArrays above."""
+
+
+def compressed_sibling(image_topic: str) -> str:
+    """Where image_transport publishes the JPEG pictures of a raw image topic."""
+    return f"{image_topic}/compressed"

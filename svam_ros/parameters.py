@@ -24,6 +24,8 @@ EngineName = Literal["eager", "scripted"]
 
 ImageTransport = Literal["raw", "compressed"]
 
+ImageDecoder = Literal["numpy", "cv_bridge"]
+
 TaskName = Literal["lift_pot", "place_to_pot"]
 """The tasks of :mod:`svam_ros.simulation.tasks`."""
 
@@ -133,7 +135,7 @@ class PolicyParameters:
     """What to do, in words. Empty: wait for one on the instruction topic."""
     image_transport: ImageTransport = "raw"
     """Subscribe to the camera's raw image topic or to its /compressed sibling."""
-    image_decoder: Literal["numpy", "cv_bridge"] = "numpy"
+    image_decoder: ImageDecoder = "numpy"
     """Decode raw images with the checked numpy function, or with cv_bridge from an apt install."""
     max_image_age_ms: Annotated[float, Range(20.0, 2000.0)] = 150.0
     """A frame older than this at the start of inference is not used."""

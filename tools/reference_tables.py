@@ -6,6 +6,7 @@ Each table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import itertools
 import re
@@ -19,6 +20,7 @@ import docstring_parser
 from svam_ros import graph
 from svam_ros.bringup.process_table import SimulationOptions
 from svam_ros.cobot import load_cobot, load_robot_profile, profile_names
+from svam_ros.control import guard_state
 from svam_ros.control.faults import Fault, Reaction
 from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, describe
 from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, MessageFigures, RunReport
@@ -62,6 +64,29 @@ def graph_table(suffix: str, head: str) -> str:
     documented = _documented(ast.parse(inspect.getsource(graph)).body)
     rows = [(f"`{getattr(graph, name)}`", text) for name, text in documented if name.endswith(suffix)]
     return markdown((head, "type and meaning"), rows)
+
+
+def motion_table() -> str:
+    """The keys of the status on ``svam/motion``."""
+    classes = {
+        node.name: node.body
+        for node in ast.parse(inspect.getsource(guard_state)).body
+        if isinstance(node, ast.ClassDef)
+    }
+    states = ", ".join(state.value for state in guard_state.GuardState)
+    known = dict(_documented(classes["GuardStatus"])) | {"state": f"What the guard does: {states}."}
+    per_fault = known.pop("faults")
+    known |= {
+        "fault": "Name of the fault behind `reason`; empty where an operator or nobody is.",
+        "joint_state_age_ms": "Age of the joint states by their stamp, the older arm's; absent before both.",
+        "commanding": "Whether set-points are being sent.",
+        "messages_rejected": "Chunks and joint states that could not be read.",
+        "chunks_late": "Chunks of which every step was past when they arrived.",
+        "fault NAME": f"{per_fault} NAME is one of those below; only found ones are listed.",
+    }
+    names = [field.name for field in dataclasses.fields(guard_state.GuardStatus) if field.name != "faults"]
+    names += [name for name in known if name not in names]
+    return markdown(("key", "meaning"), [(f"`{name}`", known[name]) for name in names])
 
 
 def profile_table() -> str:
@@ -132,6 +157,7 @@ DETAILED = (CommandFigures, MessageFigures, EpisodeResult)
 
 TABLES: dict[str, Callable[[], str]] = {
     "topics": lambda: graph_table("_TOPIC", "topic"),
+    "motion": motion_table,
     "services": lambda: graph_table("_SERVICE", "service"),
     "policy_node": lambda: option_table(PolicyParameters),
     "guard_node": lambda: option_table(GuardParameters),
@@ -157,8 +183,8 @@ def page_with_tables(page: str) -> str:
 def _documented(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
     """Names that are assigned, each with the docstring that follows it."""
     for statement, documentation in itertools.pairwise(body):
-        if isinstance(statement, ast.Assign) and isinstance(documentation, ast.Expr):
-            (target,) = statement.targets
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and isinstance(documentation, ast.Expr):
+            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
             if isinstance(target, ast.Name):
                 text = str(ast.literal_eval(documentation.value))
                 yield target.id, " ".join(text.replace("``", "`").split())

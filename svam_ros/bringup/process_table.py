@@ -13,6 +13,7 @@ from svam_ros import graph
 from svam_ros.parameters import (
     EngineName,
     GuardParameters,
+    ImageDecoder,
     ImageTransport,
     ParameterError,
     PolicyParameters,
@@ -21,6 +22,7 @@ from svam_ros.parameters import (
     TaskName,
     build,
 )
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ
 
 PACKAGE = "svam_ros"
 
@@ -39,6 +41,10 @@ class RobotOptions:
     """YAML file with the arms' limits, in the form of calibration/cobot.yaml. Empty: that file."""
     image_transport: ImageTransport = "raw"
     """Subscribe to the camera's raw image topic or to its /compressed sibling."""
+    image_decoder: ImageDecoder = "numpy"
+    """Decode raw images with the checked numpy function, or with cv_bridge from an apt install."""
+    command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
+    """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic."""
     namespace: str = ""
@@ -92,10 +98,18 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "engine": options.engine,
             "profile": options.profile,
             "image_transport": options.image_transport,
+            "image_decoder": options.image_decoder,
             "instruction": options.instruction,
         },
     )
-    guard = build(GuardParameters, {"profile": options.profile, "limits": options.limits})
+    guard = build(
+        GuardParameters,
+        {
+            "profile": options.profile,
+            "limits": options.limits,
+            "command_rate_hz": options.command_rate_hz,
+        },
+    )
     return (
         _spec(graph.GUARD_NODE, guard, options),
         _spec(graph.POLICY_NODE, policy, options, managed=True),

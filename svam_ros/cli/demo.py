@@ -7,6 +7,7 @@ import webbrowser
 
 from rich.console import Console
 
+from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id
 from svam_ros.bringup.run_record import remove_what_dead_runs_left
 from svam_ros.cli.demo_options import DemoOptions
@@ -108,10 +109,14 @@ def _write_report(options: DemoOptions, model_name: str, session: DemoSession, c
 
 def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -> None:
     from svam_ros.profiling.html_report import write_html_report
-    from svam_ros.recording.demo_episode import demo_record_from_episode
+    from svam_ros.recording.demo_episode import EpisodeTopics, demo_record_from_episode
 
     shown = episode_to_show(report.episodes)
-    record = demo_record_from_episode(session.files[shown], session.profile, report, shown)
+    home = f"/{options.namespace.strip('/')}/" if options.namespace else "/"
+    topics = EpisodeTopics(chunk=home + graph.CHUNK_TOPIC, timing=home + graph.TIMING_TOPIC)
+    record = demo_record_from_episode(
+        session.files[shown], session.profile, report, shown, topics, session.cobot
+    )
     write_html_report(record, options.report / "report.html")
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from svam_ros.parameters import EngineName, Range, TaskName
+from svam_ros.parameters import EngineName, ImageTransport, Range, TaskName
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class DemoOptions:
     profile: str = "cobot_magic"
     """Robot profile that all three processes speak: the name of one that ships with the package, or a YAML
     file of the same form. So your own can be tried before it meets a robot."""
+    limits: str = ""
+    """YAML file with the arms' limits, in the form of calibration/cobot.yaml. Empty: that file."""
+    image_transport: ImageTransport = "raw"
+    """Let the policy read the camera's raw image topic or its /compressed sibling."""
+    command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
+    """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    namespace: str = ""
+    """ROS namespace of our nodes; the robot's own topics come from the profile."""
     driver_quirks: bool = False
     """Let the simulated drivers behave as badly as the real ones can: missing joint names mean 0 rad, six
     velocities for seven joints."""

@@ -58,13 +58,17 @@ class DemoSession:
                 model=options.model,
                 engine=options.engine,
                 profile=options.profile,
+                limits=options.limits,
+                image_transport=options.image_transport,
+                command_rate_hz=options.command_rate_hz,
+                namespace=options.namespace,
                 task=options.task,
                 seed=options.seed,
                 driver_quirks=options.driver_quirks,
             )
         )
         self.profile = load_robot_profile(options.profile)
-        self._cobot = load_cobot()
+        self.cobot = load_cobot(options.limits)
         self.figures = RunFigures()
         self.files: list[Path] = []
         """The episodes that were recorded to their end."""
@@ -97,9 +101,11 @@ class DemoSession:
         from svam_ros.nodes.episode_recorder import EpisodeRecorder
         from svam_ros.nodes.robot_operator import Operator
 
-        self._operator = Operator(self.profile, on_timing=self.figures.add_timing, check=self._watch)
+        self._operator = Operator(
+            self.profile, self._options.namespace, on_timing=self.figures.add_timing, check=self._watch
+        )
         undo.callback(self._operator.close)
-        self._commands = CommandLog(self._operator.streams, self.profile, self._cobot)
+        self._commands = CommandLog(self._operator.streams, self.profile, self.cobot)
         self._recorder = EpisodeRecorder(self._operator.node, self._operator.streams, self.profile)
         undo.callback(self._recorder.abandon)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from svam_ros.bringup.system_checks import CheckResult, check_rendering, check_shared_memory
 from svam_ros.cli.demo_options import DemoOptions
-from svam_ros.cobot import load_robot_profile
+from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.parameters import ParameterError
 
 
@@ -21,12 +21,13 @@ def check_before_start(options: DemoOptions) -> str:
         The name under which the model's figures are reported.
 
     Raises:
-        CalibrationError: the robot profile cannot be used.
+        CalibrationError: the robot profile or the limits cannot be used.
         ModelDirectoryError: the model is not there, or broken.
         ParameterError: the scripted engine does not know such a motion.
         CannotRunHere: nothing can be rendered, or there is no room in shared memory.
     """
     load_robot_profile(options.profile)
+    load_cobot(options.limits)
     with ThreadPoolExecutor(max_workers=1) as pool:
         rendering = pool.submit(check_rendering)  # In a process of its own, while the model is read here.
         model_name = _check_model(options)

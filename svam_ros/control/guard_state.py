@@ -55,6 +55,7 @@ class GuardStatus:
     joint_state_age_ms: float | None
     """Age of the joint states by their stamp, the older arm's; ``None`` before both have reported."""
     chunks_accepted: int
+    """Chunks that were taken in."""
     steps_executed: int
     """Control periods (25 a second) in which the arms acted on a fresh chunk, approaching or following."""
     steps_stalled: int

@@ -229,7 +229,9 @@ class CameraPublisher:
         self._images = node.create_publisher(Image, camera.image_topic, qos.CAMERA_OUTPUT)
         self._infos = node.create_publisher(CameraInfo, camera.camera_info_topic, qos.CAMERA_OUTPUT)
         self._compressed = (
-            node.create_publisher(CompressedImage, camera.image_topic + "/compressed", qos.CAMERA_OUTPUT)
+            node.create_publisher(
+                CompressedImage, graph.compressed_sibling(camera.image_topic), qos.CAMERA_OUTPUT
+            )
             if compressed
             else None
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from svam_ros.translation.images import decode_colour_image
+from svam_ros.translation.images import check_colour_image, decode_colour_image
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ImageArray
 
@@ -31,6 +31,7 @@ def choose_raw_decoder(name: str, three_channel_order: str) -> Callable[[Any], I
     bridge = CvBridge()
 
     def decode(message: Any) -> ImageArray:
+        check_colour_image(message)  # cv_bridge takes sizes, steps and lengths on trust
         try:
             return np.asarray(bridge.imgmsg_to_cv2(message, desired_encoding="rgb8"), dtype=np.uint8)
         except (CvBridgeError, ValueError, TypeError) as error:

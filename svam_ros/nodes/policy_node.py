@@ -173,7 +173,7 @@ class PolicyNode(LifecycleNode):
         topic = profile.camera.image_topic
         if parameters.image_transport == "compressed":
             decode: Callable[[Any], ImageArray] = decode_compressed_image
-            kind, topic = CompressedImage, topic + "/compressed"
+            kind, topic = CompressedImage, graph.compressed_sibling(topic)
         else:
             decode = choose_raw_decoder(parameters.image_decoder, profile.camera.encoding)
             kind = Image

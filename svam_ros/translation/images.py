@@ -47,11 +47,8 @@ def decode_colour_image(message: Any, three_channel_order: str = "rgb8") -> Imag
         RejectedMessage: unknown or depth encoding, impossible size, step or length.
     """
     encoding = message.encoding
-    if encoding not in _BYTES_PER_PIXEL:
-        known = ", ".join(_BYTES_PER_PIXEL)
-        raise RejectedMessage(f"image encoding '{encoding}' is not a colour picture; known: {known}")
+    rows = check_colour_image(message)
     pixel_bytes = _BYTES_PER_PIXEL[encoding]
-    rows = _rows(message, pixel_bytes)
     shape = (message.height, message.width, pixel_bytes)
     pixels = rows.reshape(shape) if pixel_bytes > 1 else rows
     if encoding == "8UC3":
@@ -59,6 +56,21 @@ def decode_colour_image(message: Any, three_channel_order: str = "rgb8") -> Imag
     if encoding in _TO_RGB:
         return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), _TO_RGB[encoding]), dtype=np.uint8)
     return np.ascontiguousarray(pixels)
+
+
+def check_colour_image(message: Any) -> NDArray[np.uint8]:
+    """Whether an image message can be what it says, whoever decodes it then.
+
+    Returns:
+        Its rows without padding, ``(height, width * bytes per pixel)``, as a view where possible.
+
+    Raises:
+        RejectedMessage: unknown or depth encoding, impossible size, step or length.
+    """
+    if message.encoding not in _BYTES_PER_PIXEL:
+        known = ", ".join(_BYTES_PER_PIXEL)
+        raise RejectedMessage(f"image encoding '{message.encoding}' is not a colour picture; known: {known}")
+    return _rows(message, _BYTES_PER_PIXEL[message.encoding])
 
 
 def decode_depth_image(message: Any) -> NDArray[np.float32]:

@@ -5,11 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
-
-pytest.importorskip("rclpy")
 
 FRAMES = 60
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from support.demo_process import PROFILE, SINE, demo, finish
@@ -23,6 +24,7 @@ from svam_ros.profiling.verdicts import MAX_LIMIT_RATIO
 from svam_ros.recording.episode_file import EPISODE_METADATA
 from svam_ros.recording.episode_reader import read_metadata
 from svam_ros.shipped_files import shipped_directory
+from svam_ros.translation.stamps import stamp_to_ns
 
 
 def test_a_run_reports_records_and_leaves_nothing_behind(referee, ros_domain, tmp_path):
@@ -168,6 +170,27 @@ def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_q
     assert read_metadata(episode)[EPISODE_METADATA]["profile"] == str(path)
 
 
+def test_it_takes_the_launch_files_arguments(tmp_path):
+    shipped = shipped_directory("calibration") / "cobot.yaml"
+    slow = yaml.safe_load(shipped.read_text())
+    slow["limits"]["velocity"] = [0.1] * 7
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
+    ours = ("--namespace", "cell/one", "--limits", str(tmp_path / "slow.yaml"), "--command-rate-hz", "50")
+    ours += ("--image-transport", "compressed")
+    report_dir = tmp_path / "report"
+    code, _out, err = finish(demo(report_dir, *SINE, *ours, "--episodes", "1", "--seconds", "3"))
+    assert code == 0, err
+    assert_commands_are_within_limits(json.loads((report_dir / "report.json").read_text()))
+    stamps_ns: dict[str, list[int]] = {}
+    with AnyReader([report_dir / "episode_0000.mcap"]) as reader:
+        for connection, _time, data in reader.messages():
+            stamps = stamps_ns.setdefault(connection.topic, [])
+            if connection.topic == PROFILE.arms["left"].command_topic:
+                stamps.append(stamp_to_ns(reader.deserialize(data, connection.msgtype).header.stamp))
+    assert f"/cell/one/{graph.CHUNK_TOPIC}" in stamps_ns
+    assert np.median(np.diff(stamps_ns[PROFILE.arms["left"].command_topic])) == 20_000_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -175,6 +198,8 @@ def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_q
         (("--model", "no_such_model"), "no_such_model"),
         (("--profile", "cobot_magik"), "did you mean 'cobot_magic'"),
         (("--profile", "no/such.yaml"), "no/such.yaml: cannot be read"),
+        (("--limits", "no/such.yaml"), "no/such.yaml: cannot be read"),
+        (("--engine", "scripted", "--model", "motion=dance"), "motion='dance', allowed is"),
         (("--episodes", "0"), "episodes"),
         (("--seconds", "nan"), "seconds"),
     ],

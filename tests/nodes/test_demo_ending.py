@@ -61,12 +61,16 @@ def test_kill_9_of_the_guard_the_arms_rest_where_the_last_command_left_them(refe
     referee.wait_for_motion()
     process.send_signal(signal.SIGSTOP)  # The demo would end the simulation at once: watch the arms first.
     child(process, graph.GUARD_NODE).kill()
-    time.sleep(1.5)
-    for arm in ARM_NAMES:
-        last_set_point = referee.log.readings(arm)[-1].positions
-        measured = np.array(referee.measured[arm][-100:])
-        assert np.abs(measured - last_set_point)[:, :6].max() < 0.03
-        assert np.ptp(measured[:, :6], axis=0).max() < 0.005
+
+    def rest_at_the_last_set_point() -> bool:
+        measured = {arm: np.array(referee.measured[arm][-100:])[:, :6] for arm in ARM_NAMES}
+        asked = {arm: referee.log.readings(arm)[-1].positions[:6] for arm in ARM_NAMES}
+        return all(
+            np.abs(measured[arm] - asked[arm]).max() < 0.03 and np.ptp(measured[arm], axis=0).max() < 0.005
+            for arm in ARM_NAMES
+        )
+
+    wait_for(rest_at_the_last_set_point, 10.0, "the arms' rest")
     process.send_signal(signal.SIGCONT)
     code, _out, err = finish(process, 30.0)
     assert code == 1
@@ -110,14 +114,13 @@ def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(refere
     process.communicate(timeout=10)
     psutil.wait_procs(everybody[:-1], timeout=10)
     referee.close()
-    assert len([path for path in held if path.exists() and path.stat().st_size > 2**20]) >= 4
-    abandoned = held & abandoned_segments(left_the_graph=True)
+    assert any(path.stat().st_size > 2**20 for path in held if path.exists())
     code = "from svam_ros.bringup.run_record import remove_what_dead_runs_left as r; print(r())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 0
     assert not record.exists()
-    in_use_here = {path for path in held if path.exists()}
-    assert in_use_here < abandoned, "all but what this test process itself has mapped"
+    # What stays is in use: this test process has read from the demo's nodes, other programs share ports.
+    assert not held & abandoned_segments()
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT] * 3, [signal.SIGTERM], [signal.SIGHUP]], ids=str)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +49,17 @@ def test_nothing_is_sent_before_engage_and_engage_then_chunks_move_the_arms(benc
     assert moved > 0.2
     assert_within_limits(log)
     assert int(operator.motion["steps_stalled"]) == 0
+
+
+def test_the_reference_names_every_key_that_is_published(bench):
+    robot, operator, _log = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    wait_for(lambda: any(key.startswith("fault ") for key in operator.motion), 5.0, "a hold")
+    page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- table: motion -->")[2].partition("<!-- end -->")[0]
+    named = set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
+    assert {re.sub("^fault .*", "fault NAME", key) for key in operator.motion} == named
 
 
 def test_when_chunks_stop_the_arms_come_to_rest_and_hold(bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import cv2
@@ -14,6 +15,7 @@ from support.fake_cobot import FakeCobot, wait_for
 from support.processes import spec
 
 from svam_ros import graph
+from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import status_values
@@ -107,6 +109,55 @@ def test_frames_that_cannot_be_trusted_make_no_chunk_and_do_not_end_the_node(ben
     assert robot.heard.chunks == []
     robot.spoil_frame = good
     wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk from a good frame")
+
+
+STAND_IN_CV_BRIDGE = """
+import numpy as np
+
+class CvBridgeError(TypeError):
+    pass
+
+class CvBridge:
+    def imgmsg_to_cv2(self, message, desired_encoding):
+        assert desired_encoding == "rgb8"
+        with open({marks!r}, "a") as marks:
+            marks.write(f"{{message.height}}x{{message.width}}\\n")
+        if message.encoding == "mono8":
+            raise CvBridgeError("no such conversion here")
+        pixels = np.frombuffer(message.data, np.uint8)
+        return np.resize(pixels, (480, 640, 3))  # as trusting as the real one is
+"""
+
+
+def test_cv_bridge_decodes_where_it_is_asked_for_behind_the_same_checks(ros_domain, tmp_path):
+    """A stand-in: the wheels bring no cv_bridge."""
+    marks = tmp_path / "marks"
+    (tmp_path / "cv_bridge.py").write_text(STAND_IN_CV_BRIDGE.format(marks=str(marks)))
+    path = os.pathsep.join(filter(None, (str(tmp_path), ros_domain.get("PYTHONPATH", ""))))
+    supervisor = Supervisor({**ros_domain, "PYTHONPATH": path}, tmp_path / "logs")
+    robot, operator = FakeCobot(PROFILE), Operator(PROFILE)
+    good = robot.spoil_frame
+    try:
+        supervisor.start(spec(graph.POLICY_NODE, model=SINE, image_decoder="cv_bridge", instruction="swing"))
+        operator.transition(graph.POLICY_NODE, "configure", 30.0)
+        for change in ({"encoding": "32FC1"}, {"step": 0}, {"data": b"short"}, {"height": 0}):
+            robot.spoil_frame = spoil(change)
+            time.sleep(0.2)
+            if change == {"encoding": "32FC1"}:
+                operator.transition(graph.POLICY_NODE, "activate", 10.0)
+            time.sleep(0.4)
+        assert robot.heard.chunks == []
+        assert not marks.exists(), "what cannot be is not handed on"
+        robot.spoil_frame = spoil({"encoding": "mono8"})
+        wait_for(marks.exists, 10.0, "a frame for cv_bridge")
+        assert robot.heard.chunks == []
+        robot.spoil_frame = good
+        wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk from a good frame")
+        assert set(marks.read_text().split()) == {"480x640"}
+    finally:
+        supervisor.stop([])
+        operator.close()
+        robot.close()
 
 
 @pytest.mark.parametrize("shift_s", [-5, 5])

@@ -13,7 +13,7 @@ from svam_ros import graph
 from svam_ros.artifacts.model_directory import open_model
 from svam_ros.cli.main import COMMANDS
 from svam_ros.cobot import profile_names
-from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, describe
+from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, TaskName, describe
 from svam_ros.profiling.run_report import RunReport
 from svam_train.cli import Command
 
@@ -43,6 +43,17 @@ def test_every_relative_link_leads_somewhere(page):
         if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists()
     ]
     assert not broken
+
+
+def test_the_readme_says_how_often_the_model_succeeds_as_its_card_does():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    card = (ROOT / "models" / "tiny" / "README.md").read_text(encoding="utf-8")
+    for task in get_args(TaskName):
+        measured = re.search(rf"\| {task} \| model \|.* (\d+)/(\d+) =", card)
+        assert measured
+        assert f"{measured[1]} of {measured[2]} with `{task}`" in readme
+    assert "3.0 M parameters" in readme
+    assert "3.0 M parameters" in card
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

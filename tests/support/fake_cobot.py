@@ -59,7 +59,7 @@ class FakeCobot:
             )
         self._images = self.node.create_publisher(Image, profile.camera.image_topic, qos.CAMERA_OUTPUT)
         self._compressed = self.node.create_publisher(
-            CompressedImage, profile.camera.image_topic + "/compressed", qos.CAMERA_OUTPUT
+            CompressedImage, graph.compressed_sibling(profile.camera.image_topic), qos.CAMERA_OUTPUT
         )
         self.node.create_subscription(
             JointTrajectory, graph.CHUNK_TOPIC, self.heard.chunks.append, qos.CHUNKS

@@ -27,6 +27,14 @@ def test_the_robot_has_a_guard_and_a_managed_policy_and_the_simulation_one_proce
     assert simulation[graph.SIMULATION_NODE].parameters["seed"] == 7
 
 
+def test_what_the_pages_tell_users_to_set_reaches_its_node():
+    options = RobotOptions(command_rate_hz=50.0, image_transport="compressed", image_decoder="cv_bridge")
+    robot = {p.name: p.parameters for p in robot_processes(options)}
+    assert robot[graph.GUARD_NODE]["command_rate_hz"] == 50.0
+    assert robot[graph.POLICY_NODE]["image_transport"] == "compressed"
+    assert robot[graph.POLICY_NODE]["image_decoder"] == "cv_bridge"
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_simulated_policy_is_told_its_task_unless_told_something_else(task):
     def instruction(options: SimulationOptions) -> object:

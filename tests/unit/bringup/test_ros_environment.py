@@ -132,7 +132,6 @@ def test_no_domain_left_is_said(monkeypatch):
 
 
 def test_a_real_node_uses_shared_memory_of_the_profile_s_size():
-    pytest.importorskip("rclpy")
     script = textwrap.dedent("""
         import os, rclpy
         rclpy.init()
