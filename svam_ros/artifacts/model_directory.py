@@ -206,9 +206,9 @@ def _verify_files(folder: Path, manifest: Manifest) -> None:
     for name, expected in manifest.files.items():
         path = folder / name
         if path.is_symlink() or (got := file_sha256(path)) != expected:
-            found = "a link" if path.is_symlink() else f"sha256 {got[:12]}..."
+            found = "a link" if path.is_symlink() else f"sha256 {got}"
             raise ModelDirectoryError(
-                f"{path} was changed or damaged: the manifest says sha256 {expected[:12]}..., found {found}; "
+                f"{path} was changed or damaged: the manifest says sha256 {expected}, found {found}; "
                 f"restore the directory"
             )
 

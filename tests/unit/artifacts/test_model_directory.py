@@ -119,6 +119,15 @@ def test_one_changed_byte_anywhere_is_refused(copy, name):
     assert f"{name} was changed or damaged" in refusal(copy)
 
 
+def test_hashes_that_differ_in_their_last_digits_only_can_be_told_apart(copy):
+    actual = file_sha256(copy / "README.md")
+    other = actual[:-1] + ("0" if actual[-1] != "0" else "1")
+    edit_manifest(copy, lambda m: m["files"].update({"README.md": other}))
+    message = refusal(copy)
+    assert actual in message
+    assert other in message
+
+
 def test_missing_unlisted_and_linked_files_are_refused(copy):
     (copy / "notes.txt").write_text("mine")
     assert "notes.txt is not listed in the manifest" in refusal(copy)

@@ -76,6 +76,18 @@ def test_everything_promised_is_on_it(text, record):
     assert "@media print" in text
 
 
+def test_it_says_why_this_episode_is_shown_and_how_often_the_task_was_done(record):
+    failed = tuple(replace(episode, success=False) for episode in record.report.episodes)
+    shown = render_html_report(record)
+    assert "(the first that succeeded)" in shown
+    total = replace(record.report.stages_ms["total"], p99=200.0)
+    in_time = replace(record.report, stages_ms={**record.report.stages_ms, "total": total})
+    assert "the task succeeded in 2 of 3 episodes" in render_html_report(replace(record, report=in_time))
+    none = render_html_report(replace(record, report=replace(record.report, episodes=failed)))
+    assert "(none succeeded)" in none
+    assert "2.0 B parameters, RTX 3090" in none
+
+
 def test_names_from_outside_cannot_become_markup(record):
     evil = "</script><script>alert(1)</script><img src=http://x>"
     text = render_html_report(
