@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def demo(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what runs behind its prompt with Ctrl-C ignored, the tests too; the demo obeys that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
