@@ -41,7 +41,7 @@ def demo(
         text=True,
         start_new_session=True,
         # A shell starts what runs behind its prompt with Ctrl-C ignored, the tests too; the demo obeys that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads of ours
     )
 
 
