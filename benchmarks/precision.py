@@ -27,11 +27,11 @@ from svam_ros.engines.accuracy_table import (
     exceeded,
     relative_rms,
 )
-from svam_ros.engines.policy_engine import DeviceName
 from svam_ros.engines.random_model import RandomModel, random_model
 from svam_ros.engines.run_plan import plan_run
 from svam_ros.engines.stages import StageInputs, StageOutputs, run_stages
 from svam_ros.networks.svam import Foresight, Svam
+from svam_ros.parameters import DeviceName
 from svam_ros.profiling.environment import read_machine, read_versions
 
 DRAW_SEED = 1

@@ -22,6 +22,12 @@ T = TypeVar("T")
 EngineName = Literal["eager", "scripted"]
 """The ways to run the network; :func:`svam_ros.engines.create_engine` makes them."""
 
+DeviceName = Literal["cpu", "cuda"]
+"""Where a network can run."""
+
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+"""In which precision a network can run; ``auto`` leaves it to the device and the network's size."""
+
 ImageTransport = Literal["raw", "compressed"]
 
 ImageDecoder = Literal["numpy", "cv_bridge"]
@@ -149,8 +155,12 @@ class PolicyParameters:
     """Draw the network's noise once (bit-repeatable) or anew for every chunk."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the network's noise."""
-    threads: Annotated[int, Range(1, 64)] = 1
-    """CPU threads for the network."""
+    device: DeviceName = "cpu"
+    """Where the network runs."""
+    dtype: DtypeName = "float32"
+    """In which precision; ``auto`` is the fastest here that is exact enough."""
+    threads: Annotated[int, Range(0, 64)] = 1
+    """CPU threads for the network; 0: one for a small network, every core for a large one."""
     allow_other_robot: bool = False
     """Also run a model of another robot. Its chunks bear its own joint names, which the guard refuses."""
 

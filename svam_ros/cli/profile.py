@@ -21,8 +21,8 @@ from rich.text import Text
 
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.engines import create_engine
-from svam_ros.engines.policy_engine import DeviceName, DtypeName, PolicyEngine
-from svam_ros.parameters import EngineName, Range
+from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.profiling.latency_histogram import LatencySummary, summarize_stages
 from svam_ros.profiling.stage_table import milliseconds, stage_table

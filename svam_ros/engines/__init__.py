@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from svam_ros.engines.policy_engine import DeviceName, DtypeName, PolicyEngine
-from svam_ros.parameters import EngineName
+from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.parameters import DeviceName, DtypeName, EngineName
 
 if TYPE_CHECKING:
     from svam_ros.engines.eager import EngineModel

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import FloatArray, Observation
-
-DeviceName = Literal["cpu", "cuda"]
-"""Where a network can run."""
-
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-"""In which precision a network can run; ``auto`` leaves it to the device and the network's size."""
 
 
 class PredictionRefused(RejectedMessage):

@@ -9,7 +9,7 @@ import torch
 
 from svam_ros.artifacts.manifest import Manifest
 from svam_ros.artifacts.network_loading import count_weights
-from svam_ros.engines.policy_engine import DeviceName, DtypeName
+from svam_ros.parameters import DeviceName, DtypeName
 from svam_ros.profiling.memory import available_bytes, resident_peak_bytes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

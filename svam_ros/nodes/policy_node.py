@@ -95,6 +95,8 @@ class PolicyNode(LifecycleNode):
                 seed=parameters.seed,
                 noise=parameters.noise,
                 threads=parameters.threads,
+                device=parameters.device,
+                dtype=parameters.dtype,
             )
             if self._joint_names == self._cobot.joint_names:
                 self._check_engine(self._engine)
