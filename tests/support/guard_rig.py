@@ -135,3 +135,37 @@ def assert_within_limits(commands: list[Command], limits: JointLimits, period_ns
 
 def is_at_rest(command: Command) -> bool:
     return not command.velocities.any()
+
+
+def steady(rig: GuardRig, joint: int = 0, offset: float = 0.0, count: int = 8) -> FloatArray:
+    """Steps that all ask for home, with one joint ``offset`` away."""
+    actions = np.tile(rig.cobot.home, (count, 1))
+    actions[:, joint] += offset
+    return actions
+
+
+def feed(
+    rig: GuardRig, actions: FloatArray, first_sequence: int = 0, period_ms: float = 100.0
+) -> Callable[[], None]:
+    """A callback for ``rig.run`` that submits the same steps again and again, always fresh."""
+    state = {"sequence": first_sequence, "next_ns": 0}
+
+    def submit() -> None:
+        if rig.clock.now_ns() >= state["next_ns"]:
+            rig.submit(rig.chunk(actions, state["sequence"]))
+            state["sequence"] += 1
+            state["next_ns"] = rig.clock.now_ns() + round(period_ms * 1e6)
+
+    return submit
+
+
+def in_motion(rig: GuardRig, joint: int = 0) -> None:
+    """Engaged, following, and one joint at more than half its speed."""
+    assert rig.engage() == []
+    rig.run(100, feed(rig, steady(rig)))
+    assert rig.state is GuardState.FOLLOWING
+    for _ in range(60):
+        rig.run(10, feed(rig, steady(rig, joint, 1.5), first_sequence=len(rig.commands) + 100))
+        if abs(rig.commands[-1].velocities[joint]) > 1.2:
+            return
+    raise AssertionError("the arm never got up to speed")
