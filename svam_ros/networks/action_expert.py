@@ -66,7 +66,11 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Causal self-attention and MLP modulated by the noise level, causal cross-attention between them."""
+    """Causal self-attention and MLP modulated by the noise level, causal cross-attention between them.
+
+    adaLN of DiT (Peebles and Xie 2023, arXiv 2212.09748, section 3.2) with one difference, see
+    :meth:`forward`.
+    """
 
     def __init__(self, config: ActionExpertConfig) -> None:
         super().__init__()
@@ -94,7 +98,7 @@ class DecoderBlock(nn.Module):
 
 
 class ActionExpert(nn.Module):
-    """EDM denoiser of action chunks and its sampler."""
+    """EDM denoiser of action chunks and its sampler (Karras et al. 2022, arXiv 2206.00364, equation 7)."""
 
     def __init__(self, context_width: int, goal_width: int, config: ActionExpertConfig) -> None:
         super().__init__()
@@ -170,7 +174,7 @@ class ActionExpert(nn.Module):
         return encoded
 
     def keys_values(self, encoded: Tensor) -> KeysValues:
-        """Keys and values of the context rows that the decoder can see: as many as actions."""
+        """Keys and values of the context rows that the decoder can see: at most as many as actions."""
         visible = encoded[:, : self.config.pred_horizon]
         return tuple(block.cross_attention.keys_values(visible) for block in self._decoder_blocks())
 
@@ -205,7 +209,9 @@ class ActionExpert(nn.Module):
         """The noise levels of the sampler and the modulation at each, as configured or as given."""
         config = self.config
         sigmas = exponential_sigmas(
-            steps or config.sampler_steps, sigma_min or config.sigma_min, config.sigma_max
+            config.sampler_steps if steps is None else steps,
+            config.sigma_min if sigma_min is None else sigma_min,
+            config.sigma_max,
         )
         device = self.action_embedding.weight.device
         levels = torch.tensor(sigmas[:-1], dtype=torch.float64)

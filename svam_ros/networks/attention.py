@@ -51,10 +51,11 @@ class SelfAttention(nn.Module):
 
 
 class CausalCrossAttention(nn.Module):
-    """Query ``i`` attends to keys ``0..i``: as many keys as queries.
+    """Query ``i`` attends to keys ``0..i``.
 
     The published mask is causal and aligned at the top left: keys beyond the number of queries are
-    never seen, so the caller passes only as many and the mask becomes an ordinary square one.
+    never seen, so the caller passes only as many and the mask becomes an ordinary square one. Where the
+    context is shorter than the chunk, the queries beyond its end see all of it.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -71,15 +72,24 @@ class CausalCrossAttention(nn.Module):
         return split_heads(key, self.heads), split_heads(value, self.heads)
 
     def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
-        """``(batch, n, width)`` and what :meth:`keys_values` gave for ``n`` rows."""
+        """``(batch, n, width)`` and what :meth:`keys_values` gave for at most ``n`` rows.
+
+        Raises:
+            ValueError: more keys than queries.
+        """
         key, value = keys_values
-        if key.shape[-2] != x.shape[-2]:
-            raise ValueError(f"{x.shape[-2]} queries need as many keys, got {key.shape[-2]}")
+        queries, keys = x.shape[-2], key.shape[-2]
+        if keys > queries:
+            raise ValueError(f"{queries} queries never see more keys than their number, got {keys}")
+        short = (
+            torch.ones(queries, keys, dtype=torch.bool, device=x.device).tril() if keys < queries else None
+        )
         attended = functional.scaled_dot_product_attention(
             split_heads(self.query(x), self.heads),
             key,
             value,
-            is_causal=True,
+            attn_mask=short,
+            is_causal=short is None,
             dropout_p=self.dropout if self.training else 0.0,
         )
         output: Tensor = self.output(merge_heads(attended))

@@ -81,12 +81,6 @@ def _check_horizons(config: SvamConfig) -> None:
         raise ConfigError(
             f"exec_horizon is {config.exec_horizon}, allowed is 1 to pred_horizon {pred_horizon}"
         )
-    context = 1 + config.backbone.frames * config.uni_perceiver.latents_per_frame
-    if pred_horizon > context:
-        raise ConfigError(
-            f"action_expert.pred_horizon {pred_horizon} exceeds the {context} context tokens: action i "
-            f"attends to the first i + 1 of them"
-        )
     expert = config.action_expert
     if not 0 < expert.sigma_min < expert.sigma_max or expert.sampler_steps < 1:
         raise ConfigError(

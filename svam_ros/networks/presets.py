@@ -173,7 +173,19 @@ COBOT = replace(
     exec_horizon=8,
 )
 """Published widths for two 6-joint arms with grippers: 16 actions predicted, 8 executed. Its action head has
-to be trained."""
+to be trained.
 
-PRESETS: dict[str, SvamConfig] = {"tiny": TINY, "calvin": CALVIN, "cobot": COBOT}
+Text positions are off, as in our own fine-tuning of the video model; a backbone of the published real-robot
+fine-tuning was trained with them and needs ``text.add_positions``."""
+
+COBOT_PROPRIOCEPTION = replace(COBOT, action_expert=replace(COBOT.action_expert, proprioception=True))
+"""``cobot`` with the measured joints as one more token of the action expert. No published weights fit it: the
+published token is 8 wide and was never trained."""
+
+PRESETS: dict[str, SvamConfig] = {
+    "tiny": TINY,
+    "calvin": CALVIN,
+    "cobot": COBOT,
+    "cobot_proprioception": COBOT_PROPRIOCEPTION,
+}
 """Configurations by name."""

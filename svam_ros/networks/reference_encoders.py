@@ -52,7 +52,7 @@ class ReferenceImage(nn.Module):
 
 
 class SemanticReference(nn.Module):
-    """DINOv2 with registers: normalised patch tokens."""
+    """DINOv2 (arXiv 2304.07193) with registers (arXiv 2309.16588): normalised patch tokens."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
@@ -174,7 +174,10 @@ class GeometricReference(nn.Module):
 
 
 def _rotation_table(places: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``(n, head_width)`` for ``(n, 2)`` rows and columns: rows turn the first half."""
+    """Cosine and sine ``(n, head_width)`` for ``(n, 2)`` rows and columns: rows turn the first half.
+
+    Rotary positions (Su et al. 2021, arXiv 2104.09864, section 3) along two axes.
+    """
     frequencies = ROTARY_BASE ** (-torch.arange(head_width // 4) / (head_width // 4))
     angles = places[:, :, None] * frequencies  # (n, 2, head_width / 4)
     angles = torch.cat([angles, angles], dim=-1).flatten(1)

@@ -1,7 +1,8 @@
 """Noise levels, EDM's preconditioning and the deterministic sampler of the action expert.
 
-Karras et al., "Elucidating the design space of diffusion-based generative models" (2022); DDIM in the
-form of a first-order DPM solver.
+Karras et al. 2022 (arXiv 2206.00364, "EDM"): equation 7 and, for the factors in it, table 1. The sampler is
+DDIM (Song et al. 2020, arXiv 2010.02502, equation 12) written for EDM's noise levels, which is the
+first-order solver of Lu et al. 2022 (arXiv 2206.00927, section 3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def exponential_sigmas(steps: int, sigma_min: float, sigma_max: float) -> tuple[
 
 
 class EdmScalings(NamedTuple):
-    """Preconditioning at one noise level: ``D(x) = skip * x + output * net(input * x)``."""
+    """Preconditioning at one noise level: ``D(x) = skip * x + output * net(input * x)`` (EDM, equation 7)."""
 
     skip: Tensor | float
     output: Tensor | float
@@ -31,7 +32,7 @@ class EdmScalings(NamedTuple):
 
 
 def edm_scalings(sigma: Tensor, sigma_data: float) -> EdmScalings:
-    """EDM's ``c_skip``, ``c_out`` and ``c_in``, in the shape of ``sigma``."""
+    """EDM's ``c_skip``, ``c_out`` and ``c_in`` (table 1, last column), in the shape of ``sigma``."""
     variance = sigma**2 + sigma_data**2
     root = variance.sqrt()
     return EdmScalings(sigma_data**2 / variance, sigma * sigma_data / root, 1 / root)

@@ -21,7 +21,7 @@ from svam_ros.networks.decoupler import Decoupler
 from svam_ros.networks.image_encoder import ImageEncoder
 from svam_ros.networks.input_checks import check_image, check_instruction, check_joints, check_noise
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
-from svam_ros.networks.svd_backbone import BackboneConstants, VideoBackbone
+from svam_ros.networks.svd_backbone import BackboneConstants, BackboneOutput, VideoBackbone
 from svam_ros.networks.text import TextEncoder
 from svam_ros.networks.unet_blocks import TextKeysValues
 from svam_ros.networks.uni_perceiver import FusedEmbedding, UniPerceiver
@@ -176,10 +176,10 @@ class Svam(nn.Module):
         self, image_latents: Tensor, condition: InstructionCondition, latent_noise: Tensor
     ) -> Tensor:
         """Latents to features ``(batch, frames, tokens, feature_width)``."""
-        features: Tensor = self.video_backbone(
+        output: BackboneOutput = self.video_backbone(
             latent_noise, image_latents, condition.keys_values, self._backbone_constants()
         )
-        return features
+        return output.features
 
     def references(self, image: Tensor) -> References:
         """What DINOv2 and Depth Anything 3 see in the image."""
@@ -229,13 +229,10 @@ class Svam(nn.Module):
         Raises:
             RuntimeError: the network was built without ``with_video_head``.
         """
-        return self.video_backbone.predict_video(
-            latent_noise,
-            image_latents,
-            condition.keys_values,
-            condition.text_states,
-            self._backbone_constants(),
-        )
+        constants = self._backbone_constants()
+        output = self.video_backbone(latent_noise, image_latents, condition.keys_values, constants)
+        video = self.video_backbone.predict_video(latent_noise, output, condition.text_states, constants)
+        return output.features, video
 
     def prepare_for_inference(self) -> Self:
         """Freeze the network and compute once what only the weights decide.

@@ -53,6 +53,18 @@ class BackboneConstants:
     """``(frames, c)`` for every transformer, in the order in which they run."""
 
 
+@dataclass(frozen=True)
+class BackboneOutput:
+    """What one pass gives."""
+
+    features: Tensor
+    """``(batch, frames, grid * grid, feature_width)``, tokens row by row."""
+    second: Tensor
+    """``(batch * frames, c, h, w)`` after the second up block: where the video head goes on."""
+    skips: list[Tensor]
+    """Outputs of the way down that the video head takes."""
+
+
 class VideoHead(nn.Module):
     """The rest of the UNet: from the second up block to the predicted video. For training only."""
 
@@ -107,52 +119,61 @@ class VideoBackbone(nn.Module):
         image_latents: Tensor,
         text: tuple[TextKeysValues, ...],
         constants: BackboneConstants,
-    ) -> Tensor:
-        """Features of every frame.
+    ) -> BackboneOutput:
+        """One pass up to the second up block.
 
         Args:
             noise: ``(batch, frames, c, h, w)`` standard normal, in place of the noised video.
             image_latents: ``(batch, c, h, w)`` of the first frame, shown beside every frame.
             text: from :meth:`project_text`.
             constants: from :meth:`constants`.
-
-        Returns:
-            ``(batch, frames, grid * grid, feature_width)``, tokens row by row.
         """
-        first, second, _ = self._to_second_up_block(noise, image_latents, text, constants)
+        inputs = PassInputs(
+            self.config.frames,
+            iter(constants.biases),
+            (TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)),
+        )
+        repeated = image_latents[:, None].expand(-1, inputs.frames, -1, -1, -1)
+        x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
+        skips = [x]
+        for block in self.down_blocks:
+            x, level_skips = run_down_block(block, x, inputs)
+            skips += level_skips
+        x = run_mid_block(self.mid_block, x, inputs)
+        first = run_up_block(self.up_blocks[0], x, skips, inputs)
+        second = run_up_block(self.up_blocks[1], first, skips, inputs)
         upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
-        features = torch.cat([upsampled, second], dim=1)
+        features = torch.cat([upsampled, second], dim=1).flatten(2).transpose(1, 2)
         # In memory as it is read: the linear layers and norms after it would each make a copy.
-        return features.flatten(2).transpose(1, 2).contiguous().unflatten(0, noise.shape[:2])
+        return BackboneOutput(features.contiguous().unflatten(0, noise.shape[:2]), second, skips)
 
     def predict_video(
-        self,
-        noise: Tensor,
-        image_latents: Tensor,
-        text: tuple[TextKeysValues, ...],
-        text_states: Tensor,
-        constants: BackboneConstants,
-    ) -> tuple[Tensor, Tensor]:
-        """The features, and the video that one step foresees.
+        self, noise: Tensor, output: BackboneOutput, text_states: Tensor, constants: BackboneConstants
+    ) -> Tensor:
+        """The video that one step foresees.
+
+        Args:
+            noise: as :meth:`forward` got it.
+            output: what :meth:`forward` gave.
+            text_states: ``(batch, n, width)``.
+            constants: from :meth:`constants`.
 
         Returns:
-            Features as from :meth:`forward`, and denoised latents ``(batch, frames, c, h, w)`` in
-            units of unit variance (latents times ``latent_scale``).
+            Denoised latents ``(batch, frames, c, h, w)`` in units of unit variance (latents times
+            ``latent_scale``).
 
         Raises:
             RuntimeError: this backbone was built without the video head.
         """
         if self.video_head is None:
             raise RuntimeError("predicting video needs a network built with with_video_head=True")
-        first, second, skips = self._to_second_up_block(noise, image_latents, text, constants)
-        upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
-        features = torch.cat([upsampled, second], dim=1)
-        frames = self.config.frames
-        velocity = self.video_head(second, skips, constants.time_embedding, text_states, frames)
-        # EDM's v-prediction at a noised video of sqrt(sigma^2 + 1) * noise: the video itself is lost in it.
+        velocity = self.video_head(
+            output.second, output.skips, constants.time_embedding, text_states, self.config.frames
+        )
+        # EDM's v-prediction (Blattmann et al. 2023, arXiv 2311.15127): c_skip is 1 / (sigma^2 + 1), c_out
+        # -sigma / sqrt(sigma^2 + 1). At this sigma the noised video is all but sqrt(sigma^2 + 1) * noise.
         root = math.sqrt(SIGMA**2 + 1)
-        latents = noise / root - velocity.unflatten(0, noise.shape[:2]) * (SIGMA / root)
-        return features.flatten(2).transpose(1, 2).unflatten(0, noise.shape[:2]), latents
+        return noise / root - velocity.unflatten(0, noise.shape[:2]) * (SIGMA / root)
 
     def project_text(self, text_states: Tensor) -> tuple[TextKeysValues, ...]:
         """Keys and values ``(batch, heads, n, d)`` of every cross-attention, from text states."""
@@ -176,30 +197,6 @@ class VideoBackbone(nn.Module):
             tuple(fold_time(residual, time) for residual in residuals_in_order(blocks)),
             tuple(embed_frame_positions(t, config.frames) for t in transformers_in_order(blocks)),
         )
-
-    def _to_second_up_block(
-        self,
-        noise: Tensor,
-        image_latents: Tensor,
-        text: tuple[TextKeysValues, ...],
-        constants: BackboneConstants,
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Both up blocks' outputs ``(batch * frames, c, h, w)`` and the skips that are left."""
-        inputs = PassInputs(
-            self.config.frames,
-            iter(constants.biases),
-            (TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)),
-        )
-        repeated = image_latents[:, None].expand(-1, inputs.frames, -1, -1, -1)
-        x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
-        skips = [x]
-        for block in self.down_blocks:
-            x, level_skips = run_down_block(block, x, inputs)
-            skips += level_skips
-        x = run_mid_block(self.mid_block, x, inputs)
-        first = run_up_block(self.up_blocks[0], x, skips, inputs)
-        second = run_up_block(self.up_blocks[1], first, skips, inputs)
-        return first, second, skips
 
     def _blocks(self) -> list[nn.Module]:
         return [*self.down_blocks, self.mid_block, *self.up_blocks]

@@ -31,7 +31,10 @@ class FusedEmbedding:
 
 
 class ResamplingAttention(nn.Module):
-    """Latents attend to the tokens of their own frame, and to one another."""
+    """Latents attend to the tokens of their own frame, and to one another.
+
+    The perceiver resampler of Flamingo (Alayrac et al. 2022, arXiv 2204.14198, section 2.1), frame by frame.
+    """
 
     def __init__(self, config: UniPerceiverConfig) -> None:
         super().__init__()

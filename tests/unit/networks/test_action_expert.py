@@ -39,9 +39,22 @@ def test_action_i_attends_to_the_context_rows_up_to_i_only():
         assert (difference[changed_row:] > 0).all()
 
 
+@torch.no_grad()
+def test_queries_beyond_the_end_of_a_short_context_see_all_of_it():
+    attention = CausalCrossAttention(32, 2)
+    x, context = torch.randn(1, 5, 32), torch.randn(1, 3, 32)
+    before = attention(x, attention.keys_values(context))
+    for changed_row in range(3):
+        other = context.clone()
+        other[:, changed_row] += 1.0
+        difference = (attention(x, attention.keys_values(other)) - before).abs().amax(dim=(0, 2))
+        assert torch.equal(difference[:changed_row], torch.zeros(changed_row))
+        assert (difference[changed_row:] > 0).all()
+
+
 def test_cross_attention_refuses_more_keys_than_queries():
     attention = CausalCrossAttention(32, 2)
-    with pytest.raises(ValueError, match="3 queries need as many keys, got 5"):
+    with pytest.raises(ValueError, match="3 queries never see more keys than their number, got 5"):
         attention(torch.randn(1, 3, 32), attention.keys_values(torch.randn(1, 5, 32)))
 
 
