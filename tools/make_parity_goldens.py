@@ -80,7 +80,9 @@ def write(folder: Path, manifest: dict[str, Any], names: tuple[str, ...] = ()) -
 def main() -> None:
     """Write both sets."""
     network = network_sizes()
-    sizes = PublishedSizes(network, geometric_depth=8, position_grid=21, state_width=6)
+    sizes = PublishedSizes(
+        network, geometric_depth=8, semantic_position_grid=21, geometric_position_grid=21, state_width=6
+    )
     write(OUT / "modules", modules_manifest(sizes, seed=MODULES_SEED, batch=2), NOISE_LEVEL_ENTRIES)
     padding = (PADDING,) * (TEXT_LENGTH - len(SENTENCE_IDS))
     manifest = end_to_end_manifest(

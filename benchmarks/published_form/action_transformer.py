@@ -135,7 +135,7 @@ class DiffusionTransformer(nn.Module):
     """384 wide, 4 + 4 blocks, 8 heads as published.
 
     ``pos_emb`` and ``goal_emb`` are in the state dict and are never used; ``proprio_emb`` only where a
-    state is given, which the CALVIN evaluation does not.
+    state is given, which the CALVIN evaluation does not: without ``state_width`` it is not there.
     """
 
     def __init__(  # noqa: PLR0913 - one number for each size
@@ -144,7 +144,7 @@ class DiffusionTransformer(nn.Module):
         context_width: int,
         context_length: int,
         goal_width: int,
-        state_width: int,
+        state_width: int | None,
         width: int,
         hidden_width: int,
         encoder_layers: int,
@@ -160,7 +160,8 @@ class DiffusionTransformer(nn.Module):
         self.lang_emb = _two_layers(goal_width, hidden_width, width)
         self.encoder = Stack([EncoderBlock(width, heads) for _ in range(encoder_layers)], width)
         self.decoder = Stack([DecoderBlock(width, heads) for _ in range(decoder_layers)], width)
-        self.proprio_emb = _two_layers(state_width, hidden_width, width)
+        if state_width is not None:
+            self.proprio_emb = _two_layers(state_width, hidden_width, width)
         self.sigma_emb = nn.Sequential(
             SigmaSines(width), nn.Linear(width, hidden_width), nn.Mish(), nn.Linear(hidden_width, width)
         )

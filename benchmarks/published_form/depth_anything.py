@@ -74,15 +74,16 @@ class DepthAnything(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, 3, s, s)`` -> tokens of output stage 0, ``(batch, (s / patch)^2, 2 * width)``.
 
-        That is the block before ``output_block`` (11 as published) as it is, beside ``output_block``,
-        normalised. All blocks after it are run too, and what they give is thrown away.
+        That is the last local block up to ``output_block`` (11 as published) as it is, beside
+        ``output_block``, normalised: the block before, or itself where it is local. All blocks after it are
+        run too, and what they give is thrown away.
         """
         patches = self.patch_embed(image)
         grid = math.isqrt(patches.shape[1])
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
         x = x + resize_positions_by_scale(self.pos_embed, grid, RESIZE_OFFSET)
         local, everywhere = Rotation(_true_places(grid, x)), Rotation(_same_places(grid, x))
-        outputs = []
+        local_output, outputs = x, []  # the first block is local, so the start is never taken
         for index, block in enumerate(self.blocks):
             if index == self.alternate_from:
                 camera = self.camera_token[:, :1].expand(len(x), -1, -1)
@@ -90,9 +91,9 @@ class DepthAnything(nn.Module):
             is_global = index >= self.alternate_from and index % 2 == 1
             rotate = everywhere if is_global else local
             x = block(x, rotate if index >= self.rotary_from else None)
-            outputs.append(x)
-        before, last = outputs[self.output_block - 1], outputs[self.output_block]
-        return torch.cat([before, self.norm(last)], dim=-1)[:, 1:]
+            local_output = local_output if is_global else x
+            outputs.append(torch.cat([local_output, self.norm(x)], dim=-1)[:, 1:])
+        return outputs[self.output_block]
 
 
 def _true_places(grid: int, x: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.groups import PublishedSizes
+from benchmarks.published_form.golden_set import GoldenSet, GoldenSetError
+from benchmarks.published_form.golden_settings import check_settings, first_block, number, section
+from benchmarks.published_form.groups import GivenReferences, PublishedSizes
 from svam_ros.networks.config import (
     ActionExpertConfig,
     BackboneConfig,
@@ -29,25 +29,53 @@ GroupShapes = Mapping[str, Sequence[int]]
 REFERENCE_IMAGE_SIZE = 224
 """Pixels of the image that ``modules`` sets show to Depth Anything 3, whatever their feature grid is."""
 
+PATCH_SIZE = 14
+"""Where a set has no encoder of references."""
+
 PERCEIVER_HEADS = 8
 EXPERT_HEADS = 8
-"""Heads leave no trace in the shapes; these two are the same in every published network."""
+"""As published; heads leave no trace in the shapes. Manifests may say ``vf_heads`` and ``expert_heads``."""
 
 
 def published_sizes(golden_set: GoldenSet) -> PublishedSizes:
     """Sizes of the network that a golden set was made with.
 
+    Both the published form and ours are built from these, so comparing the two says nothing about a size
+    that is read wrongly. Three things do: state dicts are loaded with every name and shape of the manifest
+    (widths, depths); goldens that others made (heads, and all else that leaves no trace in shapes); and
+    ``tests/parity/test_random_sizes.py``, where sizes become a manifest and must be read back as they were.
+
     Raises:
         ConfigError: the set's sizes contradict one another.
-        KeyError: the manifest lacks a group or an entry of its config.
+        GoldenSetError: the manifest lacks something, or asks for what was never published.
     """
-    references = golden_set.shapes["da3_backbone"]
-    return PublishedSizes(
-        network=_network(golden_set),
-        geometric_depth=count_blocks(references, r"blocks\.(\d+)\."),
-        position_grid=math.isqrt(references["pos_embed"][1] - 1),
-        state_width=golden_set.shapes["model"]["inner_model.proprio_emb.0.weight"][1],
+    check_settings(golden_set)
+    try:
+        return _sizes(golden_set)
+    except KeyError as error:
+        raise GoldenSetError(f"{golden_set.path}: the manifest has no {error}") from error
+
+
+def _sizes(golden_set: GoldenSet) -> PublishedSizes:
+    shapes = golden_set.shapes
+    depth_anything, dinov2 = shapes.get("da3_backbone"), shapes.get("dinov2")
+    published = PublishedSizes(_network(golden_set))
+    sizes = dataclasses.replace(
+        published, state_width=shapes["model"].get("inner_model.proprio_emb.0.weight", (0, None))[1]
     )
+    if dinov2:
+        sizes = dataclasses.replace(sizes, semantic_position_grid=_position_grid(dinov2))
+    if depth_anything:
+        sizes = dataclasses.replace(
+            sizes,
+            geometric_depth=count_blocks(depth_anything, r"blocks\.(\d+)\."),
+            geometric_position_grid=_position_grid(depth_anything),
+        )
+    return sizes
+
+
+def _position_grid(encoder: GroupShapes) -> int:
+    return math.isqrt(encoder["pos_embed"][1] - 1)
 
 
 def for_reference_image(config: SvamConfig) -> SvamConfig:
@@ -68,17 +96,18 @@ def count_blocks(names: Iterable[str], pattern: str) -> int:
 
 
 def _network(golden_set: GoldenSet) -> SvamConfig:
-    config, shapes = golden_set.config, golden_set.shapes
-    decouplers = config["decoupler"] if golden_set.is_end_to_end else config
-    expert = _action_expert(shapes["model"], config)
+    shapes = golden_set.shapes
+    decouplers = section(golden_set, "decoupler") if golden_set.is_end_to_end else golden_set.config
+    heads = int(decouplers.get("heads", CALVIN.semantic_decoupler.heads))
+    expert = _action_expert(golden_set)
     return SvamConfig(
-        image_encoder=_image_encoder(shapes, int(config["grid"])),
+        image_encoder=_image_encoder(shapes, number(golden_set, "grid")),
         text=_text(golden_set),
-        backbone=_backbone(shapes["unet"], config),
+        backbone=_backbone(golden_set),
         references=_references(golden_set),
-        semantic_decoupler=_decoupler(shapes["hidden2dino"], decouplers["heads"]),
-        geometric_decoupler=_decoupler(shapes["hidden2dpa"], decouplers["heads"]),
-        uni_perceiver=_uni_perceiver(shapes["Video_Former"]),
+        semantic_decoupler=_decoupler(shapes["hidden2dino"], heads),
+        geometric_decoupler=_decoupler(shapes["hidden2dpa"], heads),
+        uni_perceiver=_uni_perceiver(golden_set),
         action_expert=expert,
         exec_horizon=min(CALVIN.exec_horizon, expert.pred_horizon),
     )
@@ -114,7 +143,7 @@ def _text(golden_set: GoldenSet) -> TextConfig:
         return dataclasses.replace(
             published, width=attended // 2, mlp_width=8, layers=1, heads=1, goal_width=goal_width
         )
-    shapes, config = golden_set.shapes["text_encoder"], golden_set.config["text_encoder"]
+    shapes, config = golden_set.shapes["text_encoder"], section(golden_set, "text_encoder")
     ids = golden_set.manifest["token_ids"]["text_token_ids"][0]
     vocabulary_size, width = shapes["text_model.embeddings.token_embedding.weight"]
     return TextConfig(
@@ -122,20 +151,21 @@ def _text(golden_set: GoldenSet) -> TextConfig:
         width=width,
         mlp_width=shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0],
         layers=count_blocks(shapes, r"text_model\.encoder\.layers\.(\d+)\."),
-        heads=config["num_attention_heads"],
+        heads=int(config.get("num_attention_heads", published.heads)),
         goal_width=goal_width,
-        bos_id=config["bos_token_id"],
-        eos_id=config["eos_token_id"],
+        bos_id=int(config.get("bos_token_id", published.bos_id)),
+        eos_id=int(config.get("eos_token_id", published.eos_id)),
         pad_id=ids[-1],
         length=len(ids),
         max_positions=shapes["text_model.embeddings.position_embedding.weight"][0],
-        add_positions=False,
+        add_positions=bool(golden_set.config.get("text_positions", False)),
     )
 
 
-def _backbone(unet: GroupShapes, config: Mapping[str, Any]) -> BackboneConfig:
+def _backbone(golden_set: GoldenSet) -> BackboneConfig:
+    unet = golden_set.shapes["unet"]
     levels = range(count_blocks(unet, r"down_blocks\.(\d+)\."))
-    heads = config["unet"]["num_attention_heads"]
+    heads = section(golden_set, "unet").get("num_attention_heads", CALVIN.backbone.heads)
     return dataclasses.replace(
         CALVIN.backbone,
         block_widths=tuple(
@@ -144,43 +174,69 @@ def _backbone(unet: GroupShapes, config: Mapping[str, Any]) -> BackboneConfig:
         heads=(heads,) * len(levels) if isinstance(heads, int) else tuple(heads),
         attention_levels=tuple(f"down_blocks.{level}.attentions.0.norm.weight" in unet for level in levels),
         layers_per_block=count_blocks(unet, r"down_blocks\.0\.resnets\.(\d+)\."),
-        frames=int(config["frames"]),
+        frames=number(golden_set, "frames"),
         time_id_width=unet["add_embedding.linear_1.weight"][1] // 3,
     )
 
 
 def _references(golden_set: GoldenSet) -> ReferenceConfig:
-    config, shapes = golden_set.config, golden_set.shapes
-    depth_anything = config["da3"]
-    stages = config["da3_blocks" if golden_set.is_end_to_end else "da3_out"]
-    patch_size = shapes["da3_backbone"]["patch_embed.proj.weight"][-1]
-    return dataclasses.replace(
-        CALVIN.references,
-        image_size=int(config["grid"]) * patch_size,
-        patch_size=patch_size,
-        normalization="minus_one_to_one",
-        semantic=_semantic_reference(golden_set),
-        geometric=GeometricReferenceConfig(
-            width=shapes["da3_backbone"]["cls_token"][-1],
-            layers=stages[0] + 1,
-            heads=depth_anything["num_heads"],
-            alternate_from=depth_anything["alt_start"],
-            qk_norm_from=depth_anything["qknorm_start"],
-            rotary_from=depth_anything["rope_start"],
-        ),
+    """In ``modules`` sets the decouplers' references are inputs, with widths of their own."""
+    shapes = golden_set.shapes
+    patch_size = (
+        shapes["da3_backbone"]["patch_embed.proj.weight"][-1] if "da3_backbone" in shapes else PATCH_SIZE
     )
+    config = dataclasses.replace(
+        CALVIN.references,
+        image_size=number(golden_set, "grid") * patch_size,
+        patch_size=patch_size,
+        normalization=golden_set.config.get("reference_images", "minus_one_to_one"),
+        semantic=_semantic_reference(golden_set),
+        geometric=_geometric_reference(golden_set),
+    )
+    width = shapes["hidden2dpa"]["adapter.weight"][1]
+    if not golden_set.is_end_to_end:
+        parts = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        return GivenReferences(**parts, given_geometric_width=width)
+    for name, wanted, found in (
+        ("hidden2dino", config.semantic.width, shapes["hidden2dino"]["adapter.weight"][1]),
+        ("hidden2dpa", config.geometric_width, width),
+    ):
+        if found != wanted:
+            raise GoldenSetError(
+                f"{golden_set.path}: {name} takes references {found} wide, its encoder gives {wanted}"
+            )
+    return config
 
 
 def _semantic_reference(golden_set: GoldenSet) -> SemanticReferenceConfig:
     if not golden_set.is_end_to_end:  # the encoder itself is not in the set
         width = golden_set.shapes["hidden2dino"]["adapter.weight"][1]
         return SemanticReferenceConfig(width=width, layers=1, heads=1, registers=4)
-    shapes = golden_set.shapes["dinov2"]
+    shapes, published = golden_set.shapes["dinov2"], CALVIN.references.semantic
     return SemanticReferenceConfig(
         width=shapes["cls_token"][-1],
         layers=count_blocks(shapes, r"blocks\.(\d+)\."),
-        heads=golden_set.config["dinov2"]["num_heads"],
+        heads=int(section(golden_set, "dinov2").get("num_heads", published.heads)),
         registers=shapes["register_tokens"][1],
+    )
+
+
+def _geometric_reference(golden_set: GoldenSet) -> GeometricReferenceConfig:
+    published = CALVIN.references.geometric
+    if "da3_backbone" not in golden_set.shapes:  # nothing of the set is computed with it
+        return published
+    shapes = golden_set.shapes["da3_backbone"]
+    depth = count_blocks(shapes, r"blocks\.(\d+)\.")
+    stages = golden_set.config.get(
+        "da3_blocks" if golden_set.is_end_to_end else "da3_out", (published.layers - 1,)
+    )
+    return GeometricReferenceConfig(
+        width=shapes["cls_token"][-1],
+        layers=stages[0] + 1,
+        heads=int(section(golden_set, "da3").get("num_heads", published.heads)),
+        alternate_from=first_block(golden_set, "alt_start", published.alternate_from, depth),
+        qk_norm_from=first_block(golden_set, "qknorm_start", published.qk_norm_from, depth),
+        rotary_from=first_block(golden_set, "rope_start", published.rotary_from, depth),
     )
 
 
@@ -193,29 +249,32 @@ def _decoupler(shapes: GroupShapes, heads: int) -> DecouplerConfig:
     )
 
 
-def _uni_perceiver(shapes: GroupShapes) -> UniPerceiverConfig:
+def _uni_perceiver(golden_set: GoldenSet) -> UniPerceiverConfig:
+    shapes = golden_set.shapes["Video_Former"]
+    heads = int(golden_set.config.get("vf_heads", PERCEIVER_HEADS))
     _, latents_per_frame, width = shapes["latents"]
     return UniPerceiverConfig(
         width=width,
         hidden_width=shapes["goal_emb.0.weight"][0],
         layers=count_blocks(shapes, r"layers\.(\d+)\."),
-        heads=PERCEIVER_HEADS,
-        head_width=shapes["layers.0.0.to_q.weight"][0] // PERCEIVER_HEADS,
+        heads=heads,
+        head_width=shapes["layers.0.0.to_q.weight"][0] // heads,
         latents_per_frame=latents_per_frame,
     )
 
 
-def _action_expert(shapes: GroupShapes, config: Mapping[str, Any]) -> ActionExpertConfig:
+def _action_expert(golden_set: GoldenSet) -> ActionExpertConfig:
+    shapes, config = golden_set.shapes["model"], golden_set.config
     width, action_dim = shapes["inner_model.action_emb.weight"]
     return dataclasses.replace(
         CALVIN.action_expert,
         action_dim=action_dim,
-        pred_horizon=int(config["chunk"] if "chunk" in config else config["alen"]),
+        pred_horizon=number(golden_set, "chunk", "alen"),
         width=width,
         hidden_width=shapes["inner_model.sigma_emb.1.weight"][0],
         encoder_layers=count_blocks(shapes, r"inner_model\.encoder\.blocks\.(\d+)\."),
         decoder_layers=count_blocks(shapes, r"inner_model\.decoder\.blocks\.(\d+)\."),
-        heads=EXPERT_HEADS,
+        heads=int(config.get("expert_heads", EXPERT_HEADS)),
         proprioception=False,
         sigma_min=float(config.get("sigma_min", 1.0)),
         sigma_max=float(config.get("sigma_max", 80.0)),

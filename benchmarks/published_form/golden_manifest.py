@@ -24,6 +24,7 @@ def modules_manifest(sizes: PublishedSizes, *, seed: int, batch: int) -> dict[st
         "heads": network.semantic_decoupler.heads,
         "adim": network.action_expert.action_dim,
         "alen": network.action_expert.pred_horizon,
+        **_heads(sizes),
         "da3": _da3_config(sizes),
         "da3_out": [network.references.geometric.layers - 1],
     }
@@ -60,6 +61,9 @@ def end_to_end_manifest(
         "sigma_min": expert.sigma_min,
         "sigma_max": expert.sigma_max,
         "steps": expert.sampler_steps,
+        "text_positions": network.text.add_positions,
+        "reference_images": network.references.normalization,
+        **_heads(sizes),
     }
     return {
         "kind": "end_to_end",
@@ -78,6 +82,11 @@ def _shapes(sizes: PublishedSizes, groups: Sequence[str]) -> dict[str, dict[str,
         group: {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
         for group, module in modules.items()
     }
+
+
+def _heads(sizes: PublishedSizes) -> dict[str, int]:
+    network = sizes.network
+    return {"vf_heads": network.uni_perceiver.heads, "expert_heads": network.action_expert.heads}
 
 
 def _unet_config(sizes: PublishedSizes) -> dict[str, Any]:

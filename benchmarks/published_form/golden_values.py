@@ -17,7 +17,7 @@ from benchmarks.published_form.denoiser import Denoiser, noise_levels, sample
 from benchmarks.published_form.golden_config import REFERENCE_IMAGE_SIZE, published_sizes
 from benchmarks.published_form.golden_set import GoldenSet
 from benchmarks.published_form.groups import empty_group
-from benchmarks.published_form.resizing import resize_image
+from benchmarks.published_form.resizing import show_to_references
 from benchmarks.published_form.text import policy_goal, unet_text_states
 
 SIGMA_MAX = 80.0
@@ -92,7 +92,8 @@ class _Plain:
         values |= self.action_values(values["context_tokens"], names)
         size = REFERENCE_IMAGE_SIZE
         image = self.input("reference_image", 1, 1, 3, size, size).clamp(-2, 2)[:, 0] / 2
-        values["da3_stage0_tokens"] = self.group("da3_backbone")(image)[:, None]
+        if "da3_backbone" in self.set.shapes:
+            values["da3_stage0_tokens"] = self.group("da3_backbone")(image)[:, None]
         return values
 
     def end_to_end(self) -> dict[str, Tensor]:
@@ -101,7 +102,7 @@ class _Plain:
         values = self.text_values()
         image = self.input("image", 1, 1, 3, size, size).clamp(-2, 2)[:, 0] / 2
         values["image_latents"] = evaluation.encode_image(self.group("vae"), image)
-        shown = resize_image(image, network.references.image_size)
+        shown = show_to_references(image, network.references.image_size, network.references.normalization)
         semantic = evaluation.semantic_reference(self.group("dinov2"), shown)
         geometric = evaluation.geometric_reference(self.group("da3_backbone"), shown)
         values["semantic_reference"] = semantic.permute(0, 2, 3, 4, 1)
@@ -110,7 +111,7 @@ class _Plain:
             self.group("unet"),
             self.input("noise_latents", 1, *network.latent_noise_shape),
             values["image_latents"],
-            values["text_states"],
+            values["text_states_with_positions" if network.text.add_positions else "text_states"],
         )
         values |= self.from_features(values["backbone_features"], semantic, geometric)
         expert = network.action_expert
@@ -174,5 +175,8 @@ def token_ids(manifest: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def text_mask(padded: Tensor, unpadded: Tensor) -> Tensor:
-    """``(batch, n)`` int64: 1 for the tokens of the sentence, 0 for the padding behind them."""
+    """``(batch, n)`` int64: 1 for the tokens of the sentence, 0 for the padding behind them.
+
+    All are 1 for a sentence that had to be cut: the policy then reads more of it than the UNet.
+    """
     return (torch.arange(padded.shape[1]) < unpadded.shape[1]).long().expand_as(padded)

@@ -17,7 +17,19 @@ from benchmarks.published_form.depth_anything import DepthAnything
 from benchmarks.published_form.dinov2 import DinoV2
 from benchmarks.published_form.video_former import VideoFormer
 from benchmarks.published_form.video_unet import VideoUNet
-from svam_ros.networks.config import DecouplerConfig, SvamConfig
+from svam_ros.networks.config import DecouplerConfig, ReferenceConfig, SvamConfig
+
+
+@dataclass(frozen=True)
+class GivenReferences(ReferenceConfig):
+    """References that are inputs, as in ``modules`` sets: their width is not tied to an encoder's."""
+
+    given_geometric_width: int
+
+    @property
+    def geometric_width(self) -> int:
+        """Width of a geometric token."""
+        return self.given_geometric_width
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,12 @@ class PublishedSizes:
     network: SvamConfig
     geometric_depth: int = 24
     """Blocks of Depth Anything 3, with those whose output nobody reads."""
-    position_grid: int = 37
-    """Side of both reference encoders' stored position tables, patches (518 / 14)."""
-    state_width: int = 8
-    """Input width of ``proprio_emb``, which the evaluation does not use."""
+    semantic_position_grid: int = 37
+    """Side of DINOv2's stored position table, patches (518 / 14)."""
+    geometric_position_grid: int = 37
+    """The same of Depth Anything 3's."""
+    state_width: int | None = 8
+    """Input width of ``proprio_emb``, which the evaluation does not use; ``None`` where there is none."""
 
 
 def build_group(group: str, sizes: PublishedSizes) -> nn.Module:
@@ -111,7 +125,7 @@ def _dinov2(sizes: PublishedSizes) -> nn.Module:
         heads=references.semantic.heads,
         registers=references.semantic.registers,
         patch_size=references.patch_size,
-        position_grid=sizes.position_grid,
+        position_grid=sizes.semantic_position_grid,
     )
 
 
@@ -123,7 +137,7 @@ def _da3_backbone(sizes: PublishedSizes) -> nn.Module:
         depth=sizes.geometric_depth,
         heads=geometric.heads,
         patch_size=references.patch_size,
-        position_grid=sizes.position_grid,
+        position_grid=sizes.geometric_position_grid,
         alternate_from=geometric.alternate_from,
         qk_norm_from=geometric.qk_norm_from,
         rotary_from=geometric.rotary_from,

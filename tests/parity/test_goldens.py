@@ -6,6 +6,9 @@ our own small sets are compared, and the golden sets beside the checkout where t
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,27 +26,48 @@ LARGEST_DEVIATION = 1e-5
 PUBLISHED_SIZE_S = 3600.0
 
 
-@lru_cache(maxsize=1)  # entries of a set come one after the other, and its values may be large
-def ours(folder: Path) -> tuple[GoldenSet, dict[str, Tensor]]:
+@dataclass(frozen=True)
+class Computed:
+    """The values of one set, or why there are none."""
+
+    golden_set: GoldenSet
+    values: dict[str, Tensor]
+    failure: Exception | None
+
+    def deviation(self, name: str) -> float:
+        """Of the value from its golden; the failure, where that is what there is."""
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        assert name in self.values, "a golden that nothing is compared with"
+        return self.golden_set.deviation(name, self.values[name])
+
+
+def compute(folder: Path, values_of: Callable[[GoldenSet], dict[str, Tensor]]) -> Computed:
+    """Run a set once. A failure is kept without its frames, which hold the network's memory."""
     golden_set = GoldenSet.open(folder)
-    return golden_set, our_values(golden_set)
+    try:
+        return Computed(golden_set, values_of(golden_set), None)
+    except Exception as error:  # whatever it is, it is every entry's failure and told as such
+        traceback.print_exc()
+        error.__cause__ = error.__context__ = None
+        return Computed(golden_set, {}, error.with_traceback(None))
+
+
+@lru_cache(maxsize=1)  # entries of a set come one after the other, and its values may be large
+def ours(folder: Path) -> Computed:
+    return compute(folder, our_values)
 
 
 @lru_cache(maxsize=1)
-def plain(folder: Path) -> tuple[GoldenSet, dict[str, Tensor]]:
-    golden_set = GoldenSet.open(folder)
-    return golden_set, published_values(golden_set, golden_set.names, torch.float32)
+def plain(folder: Path) -> Computed:
+    return compute(folder, lambda opened: published_values(opened, opened.names, torch.float32))
 
 
 @pytest.mark.timeout(PUBLISHED_SIZE_S)
 def test_our_networks_give_the_golden(golden_folder: Path, golden_name: str):
-    golden_set, values = ours(golden_folder)
-    assert golden_name in values, "a golden that nothing of ours is compared with"
-    assert golden_set.deviation(golden_name, values[golden_name]) <= LARGEST_DEVIATION
+    assert ours(golden_folder).deviation(golden_name) <= LARGEST_DEVIATION
 
 
 @pytest.mark.timeout(PUBLISHED_SIZE_S)
 def test_the_published_form_gives_the_golden(golden_folder: Path, golden_name: str):
-    golden_set, values = plain(golden_folder)
-    assert golden_name in values, "a golden that the published form does not give"
-    assert golden_set.deviation(golden_name, values[golden_name]) <= LARGEST_DEVIATION
+    assert plain(golden_folder).deviation(golden_name) <= LARGEST_DEVIATION

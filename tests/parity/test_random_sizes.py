@@ -14,7 +14,7 @@ from benchmarks.published_form.golden_config import published_sizes
 from benchmarks.published_form.golden_manifest import modules_manifest
 from benchmarks.published_form.golden_set import GoldenSet, relative_rms
 from benchmarks.published_form.golden_values import published_values
-from benchmarks.published_form.groups import PublishedSizes
+from benchmarks.published_form.groups import GivenReferences, PublishedSizes
 from svam_ros.networks.config import (
     BackboneConfig,
     DecouplerConfig,
@@ -78,12 +78,12 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
         width=8 * draw(st.integers(2, 4)),
         hidden_width=draw(st.integers(12, 40)),
         layers=draw(st.integers(1, 3)),
-        heads=8,
+        heads=draw(st.sampled_from((2, 4, 8))),
         head_width=draw(st.integers(2, 9)),
         latents_per_frame=draw(st.integers(2, 9)),
     )
     backbone = draw(backbones())
-    horizon = draw(st.integers(1, min(12, 1 + backbone.frames * perceiver.latents_per_frame)))
+    horizon = draw(st.integers(1, 24))  # the context may be shorter
     expert = dataclasses.replace(
         CALVIN.action_expert,
         action_dim=draw(st.integers(1, 16)),
@@ -92,6 +92,7 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
         hidden_width=draw(st.integers(12, 40)),
         encoder_layers=draw(st.integers(1, 3)),
         decoder_layers=draw(st.integers(1, 3)),
+        heads=draw(st.sampled_from((2, 4, 8))),
     )
     network = SvamConfig(
         image_encoder=dataclasses.replace(
@@ -106,9 +107,12 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
             goal_width=goal_width,
         ),
         backbone=backbone,
-        references=dataclasses.replace(
-            CALVIN.references,
-            image_size=14 * grid,
+        references=GivenReferences(
+            14 * grid,
+            14,
+            CALVIN.references.resize,
+            "minus_one_to_one",
+            given_geometric_width=draw(st.integers(5, 50)),
             semantic=SemanticReferenceConfig(draw(st.integers(8, 20)), layers=1, heads=1, registers=4),
             geometric=geometric,
         ),
@@ -119,7 +123,10 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
         exec_horizon=min(CALVIN.exec_horizon, horizon),
     )
     return PublishedSizes(
-        network, geometric_depth=geometric.layers + draw(st.integers(0, 2)), position_grid=17
+        network,
+        geometric_depth=geometric.layers + draw(st.integers(0, 2)),
+        geometric_position_grid=draw(st.sampled_from((16, 17))),
+        state_width=draw(st.sampled_from((None, 5))),
     )
 
 

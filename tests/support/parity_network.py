@@ -46,6 +46,8 @@ def our_values(golden_set: GoldenSet) -> dict[str, Tensor]:
     network = imported_network(golden_set, config, own)
     values = _modules(golden_set, network.prepare_for_inference())
     del network
+    if "da3_backbone" not in golden_set.shapes:
+        return values
     at_224 = for_reference_image(config)
     size = REFERENCE_IMAGE_SIZE
     image = golden_set.input("reference_image", 1, 1, 3, size, size).clamp(-2, 2)[:, 0] / 2
@@ -78,26 +80,38 @@ def _modules(golden_set: GoldenSet, network: Svam) -> dict[str, Tensor]:
 def _end_to_end(golden_set: GoldenSet, network: Svam) -> dict[str, Tensor]:
     config = network.config
     size = config.image_encoder.image_size
-    padded, unpadded = token_ids(golden_set.manifest)
-    mask = text_mask(padded, unpadded)
-    condition = network.encode_instruction(padded, mask)
+    texts, condition = _texts(golden_set, network)
     image = golden_set.input("image", 1, 1, 3, size, size).clamp(-2, 2)[:, 0] / 2
     noise = golden_set.input("noise_latents", 1, *config.latent_noise_shape)
     action_noise = golden_set.input("action_noise", 1, *config.action_noise_shape)
     references = network.references(image)
     latents = network.encode_image(image)
-    values = {
-        "text_states": condition.text_states,
-        "goal": network.text_encoder(padded, mask).goal,
+    values = texts | {
         "image_latents": latents,
         "semantic_reference": references.semantic,
         "geometric_reference": references.geometric,
         "actions": network(image, condition, None, noise, action_noise),
     }
-    values |= _from_features(network, network.backbone(latents, condition, noise), references)
-    network.text_encoder.config = dataclasses.replace(config.text, add_positions=True)
-    values["text_states_with_positions"] = network.text_encoder(padded, mask).states
-    return values
+    return values | _from_features(network, network.backbone(latents, condition, noise), references)
+
+
+def _texts(golden_set: GoldenSet, network: Svam) -> tuple[dict[str, Tensor], InstructionCondition]:
+    """States with and without positions and the goal; and what the rest of the network gets.
+
+    A sentence longer than the padded ids was cut for the UNet alone: its goal is that of the whole.
+    """
+    padded, unpadded = token_ids(golden_set.manifest)
+    mask, encoder, config = text_mask(padded, unpadded), network.text_encoder, network.config.text
+    condition, goal = network.encode_instruction(padded, mask), encoder(padded, mask).goal
+    if unpadded.shape[1] > padded.shape[1]:
+        goal = encoder(unpadded, torch.ones_like(unpadded)).goal
+        condition = dataclasses.replace(condition, goal_token=network.action_expert.embed_goal(goal))
+    values = {"goal": goal}
+    for name, add_positions in (("text_states", False), ("text_states_with_positions", True)):
+        encoder.config = dataclasses.replace(config, add_positions=add_positions)
+        values[name] = encoder(padded, mask).states
+    encoder.config = config
+    return values, condition
 
 
 def _from_features(network: Svam, features: Tensor, references: References) -> dict[str, Tensor]:

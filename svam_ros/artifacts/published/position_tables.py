@@ -19,6 +19,11 @@ def resize_semantic(table: Tensor, grid: int) -> Tensor:
 
 
 def resize_geometric(table: Tensor, grid: int) -> Tensor:
-    """Depth Anything 3: bicubic without antialias, by scale. ``(1, c, n, n)`` to the grid."""
+    """Depth Anything 3: bicubic without antialias, by scale. ``(1, c, n, n)`` to the grid.
+
+    A table of that size already is taken as it is: scaling by ``(n + offset) / n`` would shift it.
+    """
+    if table.shape[-1] == grid:
+        return table
     scale = (grid + GEOMETRIC_OFFSET) / table.shape[-1]
     return functional.interpolate(table, scale_factor=(scale, scale), mode="bicubic", antialias=False)
