@@ -45,6 +45,20 @@ def run_component(component: Component, network: Svam, inputs: Inputs, once: Any
     return component.run_ours(network, {**inputs, "once": once})
 
 
+def _condition(
+    network: Svam, *, text: Tensor | None = None, goal: Tensor | None = None
+) -> InstructionCondition:
+    """What an instruction is to one stage: the half that another stage reads is empty, and costs nothing."""
+    given = text if text is not None else goal
+    assert given is not None
+    nothing = given.new_empty(len(given), 0, 0)
+    return InstructionCondition(
+        nothing if text is None else text,
+        nothing if goal is None else network.action_expert.embed_goal(goal),
+        () if text is None else network.video_backbone.project_text(text),
+    )
+
+
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator)
 
@@ -92,7 +106,7 @@ def _backbone_plain(_config: SvamConfig, plain: Plain, inputs: Inputs) -> list[T
 
 def _backbone_once(network: Svam, inputs: Inputs) -> InstructionCondition:
     text = inputs["text"]
-    return InstructionCondition(text, text[:, :1], network.video_backbone.project_text(text))
+    return _condition(network, text=text)
 
 
 def _backbone_ours(network: Svam, inputs: Inputs) -> Tensor:
@@ -213,7 +227,7 @@ def _action_plain(config: SvamConfig, plain: Plain, inputs: Inputs) -> list[Tens
 
 
 def _action_once(network: Svam, inputs: Inputs) -> InstructionCondition:
-    return InstructionCondition(inputs["goal"], network.action_expert.embed_goal(inputs["goal"]), ())
+    return _condition(network, goal=inputs["goal"])
 
 
 def _action_ours(network: Svam, inputs: Inputs) -> list[Tensor]:

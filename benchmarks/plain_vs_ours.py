@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ import torch
 from torch import nn
 
 from benchmarks.components import COMPONENTS, Component, Inputs, Plain, plain_modules, run_component
-from benchmarks.published_form.golden_set import relative_rms
 from benchmarks.published_form.groups import PublishedSizes, empty_group
 from benchmarks.published_form.seeded_weights import fill
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
+from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.run_plan import multiplies_bfloat16
 from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.profiling.environment import read_machine, read_versions
@@ -188,33 +190,19 @@ class _Variants:
 
 def table(results: Sequence[Timings]) -> str:
     """Markdown: medians, and the ratio of every repeat's pair as median and range."""
-    names = list(dict.fromkeys(name for entry in results for name in entry.deviation))
+    names = list(dict.fromkeys(chain.from_iterable(entry.deviation for entry in results)))
     head = ["part", "published ms", *(f"ours {n} ms" for n in names), *(f"ratio {n}" for n in names)]
-    rows = [head, ["---"] * len(head)]
-    for entry in results:
-        ours = [entry.ours_ms.get(name, []) for name in names]
-        rows.append([entry.title, _ms(entry.plain_ms), *map(_ms, ours)])
-        rows[-1] += [_ratio(entry.plain_ms, times) for times in ours]
-    plain_total = _summed([entry.plain_ms for entry in results])
-    totals = [_summed([entry.ours_ms[name] for entry in results if entry.ours_ms]) for name in names]
-    rows.append(["total of a prediction", _ms(plain_total), *map(_ms, totals)])
-    rows[-1] += [_ratio(plain_total, total) for total in totals]
-    once = [_summed([entry.once_ms[name] for entry in results if entry.once_ms]) for name in names]
-    rows.append(["once for each instruction", "in every prediction", *map(_ms, once), *("" for _ in names)])
+    parts = [_row(e.title, e.plain_ms, [e.ours_ms.get(name, []) for name in names]) for e in results]
+    rows = [head, ["---"] * len(head), *parts, *_totals(results, names)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    deviations = (
-        f"{entry.title} {', '.join(f'{name} {value:.1e}' for name, value in entry.deviation.items())}"
-        for entry in results
-    )
-    return "\n".join([*lines, "", f"Relative rms to the published form: {'; '.join(deviations)}."])
+    return "\n".join([*lines, "", f"Relative rms to the published form: {_deviations(results)}."])
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """Fp16 on a GPU; bf16 on a CPU that multiplies it in hardware, else fp32."""
     if device.type != "cpu":
         return torch.float16
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if has_bf16 else torch.float32
+    return torch.bfloat16 if multiplies_bfloat16() else torch.float32
 
 
 def _random_modules(component: Component, sizes: PublishedSizes) -> dict[str, nn.Module]:
@@ -246,6 +234,28 @@ def _cast(inputs: Inputs, dtype: torch.dtype, device: torch.device) -> Inputs:
         name: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in inputs.items()
     }
+
+
+def _row(title: str, plain: Sequence[float], ours: Sequence[Sequence[float]]) -> list[str]:
+    """Cells of one line; ``ours`` has one entry for each type."""
+    return [title, _ms(plain), *map(_ms, ours), *(_ratio(plain, times) for times in ours)]
+
+
+def _totals(results: Sequence[Timings], names: Sequence[str]) -> list[list[str]]:
+    plain = _summed([entry.plain_ms for entry in results])
+    ours = [_summed([entry.ours_ms[name] for entry in results if entry.ours_ms]) for name in names]
+    once = [_summed([entry.once_ms[name] for entry in results if entry.once_ms]) for name in names]
+    return [
+        _row("total of a prediction", plain, ours),
+        ["once for each instruction", "in every prediction", *map(_ms, once), *[""] * len(names)],
+    ]
+
+
+def _deviations(results: Sequence[Timings]) -> str:
+    return "; ".join(
+        f"{entry.title} {', '.join(f'{name} {value:.1e}' for name, value in entry.deviation.items())}"
+        for entry in results
+    )
 
 
 def _summed(times: Sequence[Sequence[float]]) -> list[float]:

@@ -59,10 +59,8 @@ def published_sizes(golden_set: GoldenSet) -> PublishedSizes:
 def _sizes(golden_set: GoldenSet) -> PublishedSizes:
     shapes = golden_set.shapes
     depth_anything, dinov2 = shapes.get("da3_backbone"), shapes.get("dinov2")
-    published = PublishedSizes(_network(golden_set))
-    sizes = dataclasses.replace(
-        published, state_width=shapes["model"].get("inner_model.proprio_emb.0.weight", (0, None))[1]
-    )
+    state_embedding = shapes["model"].get("inner_model.proprio_emb.0.weight")
+    sizes = PublishedSizes(_network(golden_set), state_width=state_embedding[1] if state_embedding else None)
     if dinov2:
         sizes = dataclasses.replace(sizes, semantic_position_grid=_position_grid(dinov2))
     if depth_anything:

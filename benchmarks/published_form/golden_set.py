@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.published_form.seeded_weights import fill, seeded_input
+from svam_ros.engines.accuracy_table import relative_rms
 
 MANIFEST_FILE = "manifest.json"
 GOLDENS_FILE = "goldens.safetensors"
@@ -113,18 +114,11 @@ class GoldenSet:
                 f"{name}: {flat.numel()} elements, or {sampled.numel()} of them sampled, "
                 f"but the golden set has {golden.numel()}"
             )
-        return relative_rms(sampled, golden)
+        return relative_rms(sampled, golden.flatten())
 
     def _sampled(self, flat: Tensor) -> Tensor:
         limit = END_TO_END_LIMIT if self.is_end_to_end else MODULES_LIMIT
         return flat[:: max(1, flat.numel() // limit)]
-
-
-def relative_rms(value: Tensor, reference: Tensor) -> float:
-    """Root mean square of the difference, relative to the reference's; both in any shape and precision."""
-    reference = reference.detach().flatten().double().cpu()
-    difference = value.detach().flatten().double().cpu() - reference
-    return float(difference.norm() / reference.norm())
 
 
 def golden_folders(path: Path) -> list[Path]:

@@ -41,6 +41,8 @@ def show_to_references(image: Tensor, size: int, normalization: str) -> Tensor:
 
 def resize_positions_to(positions: Tensor, grid: int) -> Tensor:
     """Table ``(1, 1 + side^2, width)`` -> ``(1, 1 + grid^2, width)``: bicubic, antialiased, to the size."""
+    if _side(positions) == grid:
+        return positions
     resized = functional.interpolate(_as_map(positions), size=(grid, grid), mode="bicubic", antialias=True)
     return _as_table(positions, resized)
 

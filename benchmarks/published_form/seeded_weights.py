@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from svam_ros.engines.random_model import scale_like_trained
+
 Shapes = Mapping[str, Sequence[int]]
 """Published tensor name to shape."""
 
@@ -16,8 +18,7 @@ Shapes = Mapping[str, Sequence[int]]
 def fill(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     """Fp32 values that depend on nothing but the seed, each tensor's name and its shape.
 
-    Scalars have deviation 0.3. Vectors are near 1 where they are called ``weight`` (norms), else small
-    (biases). All else has deviation ``1 / sqrt(fan in)``, so that activations keep their size.
+    Scalars have deviation 0.3; for all else see :func:`~svam_ros.engines.random_model.scale_like_trained`.
     """
     return {name: _values(name, tuple(shape), seed) for name, shape in shapes.items()}
 
@@ -32,8 +33,4 @@ def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
     normal = torch.randn(shape, generator=generator, dtype=torch.float32)
-    if not shape:
-        return 0.3 * normal
-    if len(shape) == 1:
-        return 1 + 0.1 * normal if name.endswith("weight") else 0.05 * normal
-    return normal / math.sqrt(math.prod(shape[1:]))
+    return scale_like_trained(name, normal) if shape else 0.3 * normal

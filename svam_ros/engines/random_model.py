@@ -89,9 +89,7 @@ def seeded_weights(
 ) -> Iterator[tuple[str, Tensor]]:
     """Normal numbers that depend on nothing but each tensor's name, its shape and the seed.
 
-    Matrices and kernels have a deviation of one over the root of their inputs, so that what they make of
-    unit variance has unit variance; weights of norms lie near 1, biases near 0. Activations of the
-    published widths then stay within what float16 can hold.
+    They are scaled by :func:`scale_like_trained`.
     """
     scratch = threading.local()
 
@@ -100,13 +98,7 @@ def seeded_weights(
         digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         values = _room(scratch, math.prod(shape)).view(shape).normal_(generator=generator)
-        if len(shape) > 1:
-            values /= math.sqrt(math.prod(shape[1:]))
-        elif name.endswith("weight"):
-            values.mul_(0.1).add_(1.0)
-        else:
-            values *= 0.05
-        return name, values.to(device=device, dtype=dtype, copy=True)
+        return name, scale_like_trained(name, values).to(device=device, dtype=dtype, copy=True)
 
     waiting = iter(shapes.items())
     with ThreadPoolExecutor(DRAWING_THREADS) as pool:  # torch draws without holding Python's lock
@@ -114,6 +106,18 @@ def seeded_weights(
         while drawn:
             yield drawn.pop(0).result()
             drawn += [pool.submit(draw, item) for item in islice(waiting, 1)]
+
+
+def scale_like_trained(name: str, values: Tensor) -> Tensor:
+    """Standard normal ``values`` of a weight called ``name``, scaled in place to what a trained network has.
+
+    Matrices and kernels have a deviation of one over the root of their inputs, so that what they make of
+    unit variance has unit variance; weights of norms lie near 1, biases near 0. Activations of the
+    published widths then stay within what float16 can hold.
+    """
+    if values.dim() > 1:
+        return values.div_(math.sqrt(math.prod(values.shape[1:])))
+    return values.mul_(0.1).add_(1.0) if name.endswith("weight") else values.mul_(0.05)
 
 
 def _room(scratch: threading.local, elements: int) -> Tensor:

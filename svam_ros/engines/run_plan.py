@@ -104,7 +104,7 @@ def plan_run(manifest: Manifest, device: DeviceName, dtype: DtypeName, threads: 
     if dtype == "auto" and place.type == "cuda":
         dtype = "float16"
     elif dtype == "auto":
-        dtype = "bfloat16" if large and _multiplies_bfloat16() else "float32"
+        dtype = "bfloat16" if large and multiplies_bfloat16() else "float32"
     threads = threads or (len(os.sched_getaffinity(0)) if large else 1)
     plan = RunPlan(manifest.name, weights, place, dtype, threads)
     free = _free_bytes(place)
@@ -128,6 +128,7 @@ def _free_bytes(device: torch.device) -> int | None:
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 (AMX or AVX-512 BF16)."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

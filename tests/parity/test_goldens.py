@@ -71,3 +71,18 @@ def test_our_networks_give_the_golden(golden_folder: Path, golden_name: str):
 @pytest.mark.timeout(PUBLISHED_SIZE_S)
 def test_the_published_form_gives_the_golden(golden_folder: Path, golden_name: str):
     assert plain(golden_folder).deviation(golden_name) <= LARGEST_DEVIATION
+
+
+def test_a_set_that_fails_is_run_once_and_every_golden_says_why():
+    runs = []
+
+    def fail(golden_set: GoldenSet) -> dict[str, Tensor]:
+        runs.append(golden_set)
+        raise ValueError("no such network")
+
+    computed = compute(Path(__file__).parent / "goldens" / "modules", fail)
+    for name in ("context_tokens", "semantic_foresight"):
+        with pytest.raises(ValueError, match="no such network") as told:
+            computed.deviation(name)
+        assert "fail" not in [entry.name for entry in told.traceback], "its frames hold the network"
+    assert len(runs) == 1

@@ -12,10 +12,12 @@ from support.parity_network import our_values
 
 from benchmarks.published_form.golden_config import published_sizes
 from benchmarks.published_form.golden_manifest import modules_manifest
-from benchmarks.published_form.golden_set import GoldenSet, relative_rms
+from benchmarks.published_form.golden_set import GoldenSet
 from benchmarks.published_form.golden_values import published_values
 from benchmarks.published_form.groups import GivenReferences, PublishedSizes
+from svam_ros.engines.accuracy_table import relative_rms
 from svam_ros.networks.config import (
+    ActionExpertConfig,
     BackboneConfig,
     DecouplerConfig,
     GeometricReferenceConfig,
@@ -70,11 +72,8 @@ def decouplers(draw: st.DrawFn, heads: int) -> DecouplerConfig:
 
 
 @st.composite
-def sizes(draw: st.DrawFn) -> PublishedSizes:
-    heads, grid = draw(st.sampled_from((1, 2, 4))), 8
-    geometric = draw(geometric_references())
-    goal_width = 2 * draw(st.integers(1, 9))
-    perceiver = UniPerceiverConfig(
+def perceivers(draw: st.DrawFn) -> UniPerceiverConfig:
+    return UniPerceiverConfig(
         width=8 * draw(st.integers(2, 4)),
         hidden_width=draw(st.integers(12, 40)),
         layers=draw(st.integers(1, 3)),
@@ -82,50 +81,60 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
         head_width=draw(st.integers(2, 9)),
         latents_per_frame=draw(st.integers(2, 9)),
     )
-    backbone = draw(backbones())
-    horizon = draw(st.integers(1, 24))  # the context may be shorter
-    expert = dataclasses.replace(
+
+
+@st.composite
+def experts(draw: st.DrawFn) -> ActionExpertConfig:
+    """The smallest context has 5 tokens: chunks may be shorter or longer."""
+    return dataclasses.replace(
         CALVIN.action_expert,
         action_dim=draw(st.integers(1, 16)),
-        pred_horizon=horizon,
+        pred_horizon=draw(st.integers(1, 24)),
         width=16 * draw(st.integers(1, 3)),
         hidden_width=draw(st.integers(12, 40)),
         encoder_layers=draw(st.integers(1, 3)),
         decoder_layers=draw(st.integers(1, 3)),
         heads=draw(st.sampled_from((2, 4, 8))),
     )
+
+
+@st.composite
+def references(draw: st.DrawFn, grid: int) -> GivenReferences:
+    """Those that the decouplers get are as wide as they like."""
+    return GivenReferences(
+        14 * grid,
+        14,
+        CALVIN.references.resize,
+        "minus_one_to_one",
+        SemanticReferenceConfig(draw(st.integers(8, 20)), layers=1, heads=1, registers=4),
+        draw(geometric_references()),
+        given_geometric_width=draw(st.integers(5, 50)),
+    )
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> PublishedSizes:
+    heads, expert = draw(st.sampled_from((1, 2, 4))), draw(experts())
+    text_width, goal_width = 2 * draw(st.integers(2, 12)), 2 * draw(st.integers(1, 9))
     network = SvamConfig(
         image_encoder=dataclasses.replace(
             CALVIN.image_encoder, image_size=128, block_widths=(32, 32, 32, 32)
         ),
         text=dataclasses.replace(
-            CALVIN.text,
-            width=2 * draw(st.integers(2, 12)),
-            mlp_width=8,
-            layers=1,
-            heads=1,
-            goal_width=goal_width,
+            CALVIN.text, width=text_width, mlp_width=8, layers=1, heads=1, goal_width=goal_width
         ),
-        backbone=backbone,
-        references=GivenReferences(
-            14 * grid,
-            14,
-            CALVIN.references.resize,
-            "minus_one_to_one",
-            given_geometric_width=draw(st.integers(5, 50)),
-            semantic=SemanticReferenceConfig(draw(st.integers(8, 20)), layers=1, heads=1, registers=4),
-            geometric=geometric,
-        ),
+        backbone=draw(backbones()),
+        references=draw(references(grid=8)),
         semantic_decoupler=draw(decouplers(heads)),
         geometric_decoupler=draw(decouplers(heads)),
-        uni_perceiver=perceiver,
+        uni_perceiver=draw(perceivers()),
         action_expert=expert,
-        exec_horizon=min(CALVIN.exec_horizon, horizon),
+        exec_horizon=min(CALVIN.exec_horizon, expert.pred_horizon),
     )
     return PublishedSizes(
         network,
-        geometric_depth=geometric.layers + draw(st.integers(0, 2)),
-        geometric_position_grid=draw(st.sampled_from((16, 17))),
+        geometric_depth=network.references.geometric.layers + draw(st.integers(0, 2)),
+        geometric_position_grid=draw(st.sampled_from((16, 17))),  # the image's grid, or another
         state_width=draw(st.sampled_from((None, 5))),
     )
 

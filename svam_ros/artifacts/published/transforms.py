@@ -122,8 +122,6 @@ class ResizedPositions:
         side = math.isqrt(table.shape[1] - 1)
         if side * side + 1 != table.shape[1]:
             raise ValueError(f"{table.shape[1]} positions are no square grid and a class token")
-        if side == grid:
-            return table
         square = table[:, 1:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)
         resized = self.resize(square, grid).permute(0, 2, 3, 1).flatten(1, 2)
         return torch.cat([table[:, :1], resized.to(table.dtype)], dim=1)

@@ -19,11 +19,12 @@ from torch import Tensor
 from benchmarks.published_form import evaluation
 from benchmarks.published_form.denoiser import noise_levels, sample
 from benchmarks.published_form.golden_config import published_sizes
-from benchmarks.published_form.golden_set import GoldenSet, relative_rms
+from benchmarks.published_form.golden_set import GoldenSet
 from benchmarks.published_form.golden_values import load_group
 from benchmarks.published_form.noise_schedule import first_step, svd_scheduler
 from benchmarks.published_form.resizing import resize_image
 from benchmarks.published_form.text import policy_goal, unet_text_states
+from svam_ros.engines.accuracy_table import relative_rms
 from svam_ros.networks.svam import Foresight, InstructionCondition, References, Svam
 from svam_ros.networks.unet_blocks import fold_time, run_residual
 
@@ -153,16 +154,15 @@ def test_the_noise_level_folded_into_biases_equals_adding_it_to_every_pixel(leve
 
 def test_constants_are_those_of_the_weights():
     """Sigma, time ids and frame positions: computed once, equal to computing them in every pass."""
-    prepared = ours()._constants
-    assert prepared is not None
+    constants = ours().video_backbone.constants()
     unet, timestep = plain("unet"), torch.tensor(1.6377701)
     time = unet._time_embedding(timestep, BATCH, torch.zeros(1))
-    assert_same(prepared.backbone.time_embedding.expand(BATCH, -1), time)
+    assert_same(constants.time_embedding.expand(BATCH, -1), time)
     assert_other(unet._time_embedding(timestep + 1, BATCH, torch.zeros(1)), time)
     blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks[:2]]
     transformers = [t for block in blocks for t in getattr(block, "attentions", None) or ()]
     index = torch.arange(CONFIG.backbone.frames)
-    for transformer, positions in zip(transformers, prepared.backbone.frame_positions, strict=True):
+    for transformer, positions in zip(transformers, constants.frame_positions, strict=True):
         assert_same(positions, transformer.time_pos_embed(transformer.time_proj(index)))
 
 
@@ -267,10 +267,9 @@ def test_the_context_is_encoded_once_where_the_published_form_encodes_it_at_ever
 
 
 def test_modulation_is_a_constant_of_the_weights():
-    constants = ours()._constants
-    assert constants is not None
+    schedule = ours().action_expert.schedule()
     inner = plain("model").inner_model
-    for sigma, modulation in zip(constants.schedule.sigmas[:-1], constants.schedule.modulations, strict=True):
+    for sigma, modulation in zip(schedule.sigmas[:-1], schedule.modulations, strict=True):
         embedding = inner.sigma_emb(torch.tensor([sigma]).log() / 4).unsqueeze(1)
         for block, value in zip(inner.decoder.blocks, modulation, strict=True):
             assert_same(value, torch.cat(block.adaLN_zero(embedding), dim=-1))

@@ -114,6 +114,19 @@ def test_position_tables_are_resized_as_each_encoder_does_it(group, ours, resize
     assert torch.equal(resized[:, 1:], expected)
 
 
+@pytest.mark.parametrize(
+    ("group", "ours"),
+    [
+        ("dinov2", "semantic_reference.dino.embeddings.position_embeddings"),
+        ("da3_backbone", "geometric_reference.positions"),
+    ],
+)
+def test_a_position_table_at_the_grid_already_is_taken_as_it_is(group, ours):
+    width = WEIGHTS[group]["pos_embed"].shape[-1]
+    table = torch.randn(1, 1 + PUBLISHED.references.grid**2, width)
+    assert torch.equal(convert_group(group, WEIGHTS[group] | {"pos_embed": table}, PUBLISHED)[ours], table)
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_missing_tensor_is_named_with_its_group_unless_it_is_known_to_be_unused(group):
     unused = [pattern(known.published) for known in GROUPS[group].unused(PUBLISHED)]
