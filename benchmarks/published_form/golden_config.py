@@ -89,8 +89,15 @@ def for_reference_image(config: SvamConfig) -> SvamConfig:
 
 
 def count_blocks(names: Iterable[str], pattern: str) -> int:
-    """One more than the largest number that the pattern's group catches in a name."""
-    return 1 + max(int(found[1]) for name in names if (found := re.match(pattern, name)))
+    """One more than the largest number that the pattern's group catches in a name.
+
+    Raises:
+        KeyError: no name begins as the pattern says.
+    """
+    numbers = [int(found[1]) for name in names if (found := re.match(pattern, name))]
+    if not numbers:
+        raise KeyError(pattern)
+    return 1 + max(numbers)
 
 
 def _network(golden_set: GoldenSet) -> SvamConfig:

@@ -16,6 +16,7 @@ from benchmarks.published_form import evaluation
 from benchmarks.published_form.denoiser import Denoiser, noise_levels, sample
 from benchmarks.published_form.golden_config import REFERENCE_IMAGE_SIZE, published_sizes
 from benchmarks.published_form.golden_set import GoldenSet
+from benchmarks.published_form.golden_settings import number
 from benchmarks.published_form.groups import empty_group
 from benchmarks.published_form.resizing import show_to_references
 from benchmarks.published_form.text import policy_goal, unet_text_states
@@ -67,8 +68,8 @@ class _Plain:
         return self.set.input(name, *shape).to(self.dtype)
 
     def modules(self, names: list[str]) -> dict[str, Tensor]:
-        network, config = self.sizes.network, self.set.config
-        batch, grid = int(config["batch"]), network.grid
+        network = self.sizes.network
+        batch, grid = number(self.set, "batch"), network.grid
         _, _, latent, _ = network.latent_noise_shape
         channels = network.image_encoder.latent_channels
         text = self.input("text_states", batch, 20, network.text.width)

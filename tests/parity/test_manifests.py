@@ -184,6 +184,7 @@ def says(part: str, name: str, value: object) -> Change:
             "has no 'inner_model",
         ),
         ("modules", lacks("config", "alen"), "config has no chunk or alen"),
+        ("modules", lambda m: m["state_dict_shapes"].update(Video_Former={}), "has no '"),
         ("end_to_end", lacks("token_ids"), "has no 'token_ids'"),
         ("end_to_end", says("da3", "cat_token", False), r"config\.da3\.cat_token is False.* has True"),
         ("modules", says("da3", "alt_start", -1), r"alt_start is -1"),

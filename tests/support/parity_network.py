@@ -14,6 +14,7 @@ from benchmarks.published_form.golden_config import (
     published_sizes,
 )
 from benchmarks.published_form.golden_set import GoldenSet
+from benchmarks.published_form.golden_settings import number
 from benchmarks.published_form.golden_values import noise_level_of, text_mask, token_ids
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
@@ -57,7 +58,7 @@ def our_values(golden_set: GoldenSet) -> dict[str, Tensor]:
 
 
 def _modules(golden_set: GoldenSet, network: Svam) -> dict[str, Tensor]:
-    config, batch = network.config, int(golden_set.config["batch"])
+    config, batch = network.config, number(golden_set, "batch")
     _, channels, size, _ = config.latent_noise_shape
     text = golden_set.input("text_states", batch, 20, config.text.width)
     goal = golden_set.input("goal", batch, 1, config.text.goal_width)
