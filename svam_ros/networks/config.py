@@ -97,7 +97,7 @@ class GeometricReferenceConfig:
 
     width: int
     layers: int
-    """Blocks run. The last one attends globally, the one before it locally."""
+    """Blocks run: up to the one whose output is taken. As published it attends globally."""
     heads: int
     alternate_from: int
     """First block of the local/global alternation; the camera token enters before it."""

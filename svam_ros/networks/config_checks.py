@@ -68,9 +68,9 @@ def _check_grids(config: SvamConfig) -> None:
             f"{config.grid}: change references.image_size or image_encoder.image_size"
         )
     geometric = config.references.geometric
-    if geometric.layers % 2 or not 0 < geometric.alternate_from <= geometric.layers - 2:
+    if geometric.layers < 1 or geometric.alternate_from < 0:
         raise ConfigError(
-            f"references.geometric: layers must be even and alternate_from between 1 and layers - 2, "
+            f"references.geometric: layers must be at least 1 and alternate_from at least 0, "
             f"got {geometric.layers} and {geometric.alternate_from}"
         )
 

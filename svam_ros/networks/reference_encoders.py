@@ -142,7 +142,7 @@ class GeometricReference(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, 3, size, size)`` -> ``(batch, patches, 2 * width)``.
 
-        The last local block's output as it is, beside the last global block's, normalised.
+        The last local block's output as it is, beside the last block's, normalised.
         """
         x = self.patch_embedding(image).flatten(2).transpose(1, 2)
         x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1) + self.positions
@@ -150,8 +150,8 @@ class GeometricReference(nn.Module):
         for index, block in enumerate(self.blocks):
             if index == self.config.alternate_from:
                 x = torch.cat([self.camera_token.expand(len(x), -1, -1), x[:, 1:]], dim=1)
-            local = x
             x = block(x, self._rotation(index))
+            local = local if self._is_global(index) else x
         return torch.cat([local, self.norm(x)], dim=-1)[:, 1:]
 
     def _register_rotation(self, grid: int) -> None:
@@ -165,11 +165,13 @@ class GeometricReference(nn.Module):
             self.register_buffer(f"{kind}_cosine", cosine, persistent=False)
             self.register_buffer(f"{kind}_sine", sine, persistent=False)
 
+    def _is_global(self, index: int) -> bool:
+        return index >= self.config.alternate_from and index % 2 == 1
+
     def _rotation(self, index: int) -> tuple[Tensor, Tensor] | None:
         if index < self.config.rotary_from:
             return None
-        is_global = index >= self.config.alternate_from and index % 2 == 1
-        kind = "global" if is_global else "local"
+        kind = "global" if self._is_global(index) else "local"
         return self.get_buffer(f"{kind}_cosine"), self.get_buffer(f"{kind}_sine")
 
 

@@ -54,10 +54,10 @@ def backbones(draw: st.DrawFn) -> BackboneConfig:
 
 @st.composite
 def geometric_references(draw: st.DrawFn) -> GeometricReferenceConfig:
-    layers = draw(st.sampled_from((4, 6)))
+    layers = draw(st.integers(1, 6))
     heads = draw(st.integers(1, 3))
     first = {
-        name: draw(st.integers(1, layers - 2)) for name in ("alternate_from", "qk_norm_from", "rotary_from")
+        name: draw(st.integers(0, layers + 1)) for name in ("alternate_from", "qk_norm_from", "rotary_from")
     }
     return GeometricReferenceConfig(
         width=8 * heads * draw(st.integers(1, 3)), layers=layers, heads=heads, **first

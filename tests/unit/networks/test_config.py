@@ -45,7 +45,7 @@ def test_parts_that_do_not_fit_are_refused_with_both_numbers(part, changes, word
         changed(part, **changes)
 
 
-def test_the_geometric_reference_must_end_with_a_global_block():
-    geometric = dataclasses.replace(CONFIG.references.geometric, layers=3)
-    with pytest.raises(ConfigError, match="layers must be even"):
+def test_the_geometric_reference_needs_a_block():
+    geometric = dataclasses.replace(CONFIG.references.geometric, layers=0)
+    with pytest.raises(ConfigError, match="layers must be at least 1"):
         changed("references", geometric=geometric)
