@@ -24,6 +24,7 @@ from svam_ros.simulation.cobot_simulation import SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.simulation.scene_model import shipped_cobot
 from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot
+from svam_ros.translation.chunks import steps_still_due
 from svam_ros.translation.images import camera_frame
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import ActionChunk, CameraFrame, FloatArray, Observation
@@ -202,8 +203,7 @@ class ClosedLoop:
     def _cut(self, prediction: FloatArray, stamp_ns: int) -> ActionChunk | None:
         """The steps that are not past on arrival, as many as are sent; ``None`` where all are."""
         ready_ns = self._latency_ns + round(self._settings.publish_lead_ms * 1e6)
-        first = max(0, -(-ready_ns // self._step_ns) - 1)
-        actions = prediction[first : first + self._policy.exec_horizon]
+        first, actions = steps_still_due(prediction, ready_ns, self._step_ns, self._policy.exec_horizon)
         if len(actions) == 0:
             return None
         self._sequence += 1

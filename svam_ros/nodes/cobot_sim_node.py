@@ -20,7 +20,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from svam_ros import graph
-from svam_ros.cobot import ARM_NAMES, CalibrationError, RobotProfile, load_robot_profile
+from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import (
     camera_info_message,
@@ -34,10 +34,10 @@ from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import SimulationParameters, describe
 from svam_ros.shipped_files import shipped_directory
-from svam_ros.simulation.arm_driver import DriverSettings, JointCommand
+from svam_ros.simulation.arm_driver import JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation, SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
-from svam_ros.simulation.scene_model import PHYSICS_STEP_S
+from svam_ros.simulation.simulated_robot import driver_settings, report_period_s
 from svam_ros.types import ImageArray
 
 MAX_CATCH_UP_SLICES = 10
@@ -54,12 +54,12 @@ class CobotSimNode(Node):
         declare_parameters(self, SimulationParameters, _fixed_parameters)
         self._options = read_parameters(self, SimulationParameters)
         self._profile = load_robot_profile(self._options.profile)
-        self.cycle_period_s = physics_slice_s(self._profile)
+        self.cycle_period_s = report_period_s(self._profile)
         self._lock = threading.Lock()
         self._simulation = CobotSimulation(
             self._options.task,
             self._options.seed,
-            drivers=_driver_settings(self._profile, self._options.driver_quirks),
+            drivers=driver_settings(self._profile, self._options.driver_quirks),
         )
         self._stamp_ns = self._now_ns()
         self._success_s: float | None = None
@@ -275,33 +275,6 @@ def _jpeg_message(rgb: ImageArray, stamp_ns: int, frame_id: str) -> CompressedIm
     message.header.stamp = time_message(stamp_ns)
     message.header.frame_id = frame_id
     return message
-
-
-def physics_slice_s(profile: RobotProfile) -> float:
-    """Physics between two joint states: the profile's rate, in whole physics steps.
-
-    Raises:
-        CalibrationError: the rate is not a whole number of physics steps.
-    """
-    steps = round(1.0 / profile.state_rate_hz / PHYSICS_STEP_S)
-    if steps < 1 or abs(steps * PHYSICS_STEP_S * profile.state_rate_hz - 1.0) > 1e-6:
-        raise CalibrationError(
-            f"profile {profile.name}: state_rate_hz is {profile.state_rate_hz:g}; the simulation needs "
-            f"{1.0 / PHYSICS_STEP_S:g} Hz divided by a whole number"
-        )
-    return steps * PHYSICS_STEP_S
-
-
-def _driver_settings(profile: RobotProfile, quirks: bool) -> dict[str, DriverSettings]:
-    return {
-        arm: DriverSettings(
-            profile.arms[arm].command_joint_names,
-            quirks,
-            profile.gripper.metres_per_unit,
-            reads_speed_percent=profile.speed_percent is not None,
-        )
-        for arm in ARM_NAMES
-    }
 
 
 def _fixed_parameters() -> frozenset[str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
+from svam_ros.translation.chunks import steps_still_due
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk, ArmReading, CameraFrame, Observation
@@ -210,8 +211,7 @@ class InferenceLoop:
         """The ``exec_horizon`` predicted steps that are not past when the guard gets them."""
         step_ns = round(self._engine.step_s * 1e9)
         ready_ns = self._now_ns() + self._settings.publish_lead_ns - observation_ns
-        first = max(0, -(-ready_ns // step_ns) - 1)
-        actions = prediction.actions[first : first + self._engine.exec_horizon]
+        first, actions = steps_still_due(prediction.actions, ready_ns, step_ns, self._engine.exec_horizon)
         if len(actions) == 0 or not np.all(np.isfinite(actions)):
             reason = "late" if len(actions) == 0 else "not_finite"
             self.counters[f"chunks_{reason}"] += 1

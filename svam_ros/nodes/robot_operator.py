@@ -16,6 +16,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -99,6 +100,7 @@ class Operator:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._stream_thread = PollingThread(self.streams)
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
         self._thread.start()
 
@@ -171,8 +173,9 @@ class Operator:
         Raises:
             OperatorError: messages are no longer received.
         """
-        if self._stream_thread.failure is not None:
-            raise OperatorError(f"receiving messages failed: {self._stream_thread.failure!r}")
+        failure = self._stream_thread.failure or self._frame_thread.failure or self._failure
+        if failure is not None:
+            raise OperatorError(f"receiving messages failed: {failure!r}")
         self._check()
 
     def stop_watching_frames(self) -> None:
@@ -231,11 +234,18 @@ class Operator:
         self._on_timing(status_values(message, graph.TIMING_STATUS))
 
     def _spin(self) -> None:
-        try:
-            while self._context.ok():
+        while self._context.ok():
+            try:
                 self._executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            return
+            except InvalidHandle:
+                # Another thread destroyed a client or a subscription while the wait set was built. rclpy
+                # looks for that in all it waits for but events; the next wait set is without it.
+                continue
+            except ExternalShutdownException:
+                return
+            except Exception as error:  # whoever waits for something must hear of it
+                self._failure = error
+                return
 
 
 def _parameter_value(value: str | int | float | bool) -> ParameterValue:

@@ -29,7 +29,7 @@ def test_an_interrupt_in_motion_brings_the_arms_to_rest_and_leaves_nothing_runni
 ):
     before = segments()
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion()
+    referee.wait_for_motion(process)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) == 3
     process.send_signal(number)
@@ -46,7 +46,7 @@ def test_kill_9_of_the_policy_in_motion_the_guard_rests_the_arms_and_the_exit_is
     referee, ros_domain, tmp_path
 ):
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion()
+    referee.wait_for_motion(process)
     child(process, graph.POLICY_NODE).kill()
     code, _out, err = finish(process, 30.0)
     assert code == 1
@@ -58,7 +58,7 @@ def test_kill_9_of_the_policy_in_motion_the_guard_rests_the_arms_and_the_exit_is
 
 def test_kill_9_of_the_guard_the_arms_rest_where_the_last_command_left_them(referee, ros_domain, tmp_path):
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion()
+    referee.wait_for_motion(process)
     process.send_signal(signal.SIGSTOP)  # The demo would end the simulation at once: watch the arms first.
     child(process, graph.GUARD_NODE).kill()
 
@@ -80,7 +80,7 @@ def test_kill_9_of_the_guard_the_arms_rest_where_the_last_command_left_them(refe
 
 def test_killing_the_demo_itself_takes_its_processes_along(referee, ros_domain, tmp_path):
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion()
+    referee.wait_for_motion(process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate(timeout=10)
@@ -101,7 +101,7 @@ def test_an_interrupt_before_the_arms_were_commanded_says_so(tmp_path):
 def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(referee, ros_domain, tmp_path):
     before = records()
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion()
+    referee.wait_for_motion(process)
     (record,) = records() - before
     held = {SHARED_MEMORY / name for name in record.read_text().split()}
     everybody = [*psutil.Process(process.pid).children(recursive=True), process]

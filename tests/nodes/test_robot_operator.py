@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import rclpy
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.event_handler import EventHandler
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from svam_ros.cobot import load_robot_profile
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.robot_operator import NotInTime, Operator, OperatorError
 
 PATIENCE_S = 0.3
@@ -137,3 +141,35 @@ def test_a_transition_that_was_never_done_is_not_taken_for_done(bench):
     services.offer(lost_answers=1)
     with pytest.raises(NotInTime, match="change_state"):
         operator.transition("worker", "activate", timeout_s=1.5)
+
+
+def test_what_another_thread_destroys_does_not_end_the_operators_receiving(bench, monkeypatch):
+    services, operator = bench
+    services.offer(lost_answers=0)
+    polled = PolledSubscriptions(operator.node)
+    destroyed = threading.Event()
+    add_to_wait_set = EventHandler.add_to_wait_set
+
+    def destroy_first(handler: EventHandler, wait_set: Any) -> None:
+        """The moment that hurts: rclpy has looked whether the event is still there, but not used it."""
+        if not destroyed.is_set():
+            destroyed.set()
+            polled.close()
+        add_to_wait_set(handler, wait_set)
+
+    monkeypatch.setattr(EventHandler, "add_to_wait_set", destroy_first)
+    polled.subscribe(String, "somewhere", lambda _message: None, qos.STATUS)
+    assert destroyed.wait(10.0)
+    assert operator.trigger("worker", "~/engage", timeout_s=20.0) == "call 1"
+
+
+def test_an_operator_that_receives_no_more_says_so_instead_of_waiting(bench):
+    services, operator = bench
+
+    def fail(_values: dict[str, str]) -> None:
+        raise ValueError("a listener's mistake")
+
+    operator.node.create_subscription(String, "mistaken", fail, qos.LATCHED)
+    services.node.create_publisher(String, "mistaken", qos.LATCHED).publish(String(data="x"))
+    with pytest.raises(OperatorError, match="receiving messages failed.*a listener's mistake"):
+        operator.wait_until("anything", lambda: False, 20.0)

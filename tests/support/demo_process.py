@@ -74,6 +74,20 @@ class Referee:
     def close(self) -> None:
         self.operator.close()
 
-    def wait_for_motion(self) -> None:
-        wait_for(lambda: self.operator.motion.get("state") in ("ramping", "following"), 60.0, "motion")
+    def wait_for_motion(self, process: subprocess.Popen[str] | None = None) -> None:
+        """Until the demo moves the arms, and a little longer; a demo that does not is asked why."""
+
+        def in_motion() -> bool:
+            self.operator.check()
+            assert process is None or process.poll() is None, "the demo ended"
+            return self.operator.motion.get("state") in ("ramping", "following")
+
+        try:
+            wait_for(in_motion, 60.0, "motion")
+        except AssertionError:
+            print("The last motion status:", self.operator.motion)
+            if process is not None:
+                process.send_signal(signal.SIGINT)
+                print(*finish(process, 30.0), sep="\n")
+            raise
         time.sleep(0.7)
