@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import rclpy
@@ -234,18 +235,16 @@ class Operator:
         self._on_timing(status_values(message, graph.TIMING_STATUS))
 
     def _spin(self) -> None:
-        while self._context.ok():
-            try:
-                self._executor.spin_once(timeout_sec=0.1)
-            except InvalidHandle:
-                # Another thread destroyed a client or a subscription while the wait set was built. rclpy
+        try:
+            while self._context.ok():
+                # Another thread may destroy a client or a subscription while the wait set is built. rclpy
                 # looks for that in all it waits for but events; the next wait set is without it.
-                continue
-            except ExternalShutdownException:
-                return
-            except Exception as error:  # whoever waits for something must hear of it
-                self._failure = error
-                return
+                with suppress(InvalidHandle):
+                    self._executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            return
+        except Exception as error:  # whoever waits for something must hear of it
+            self._failure = error
 
 
 def _parameter_value(value: str | int | float | bool) -> ParameterValue:

@@ -171,5 +171,5 @@ def test_an_operator_that_receives_no_more_says_so_instead_of_waiting(bench):
 
     operator.node.create_subscription(String, "mistaken", fail, qos.LATCHED)
     services.node.create_publisher(String, "mistaken", qos.LATCHED).publish(String(data="x"))
-    with pytest.raises(OperatorError, match="receiving messages failed.*a listener's mistake"):
+    with pytest.raises(OperatorError, match=r"receiving messages failed.*a listener's mistake"):
         operator.wait_until("anything", lambda: False, 20.0)
