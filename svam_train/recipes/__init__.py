@@ -1,0 +1,1 @@
+"""Every number of every stage, as frozen dataclasses, and named complete presets."""
