@@ -35,6 +35,7 @@ CORE = [
 ]
 NETWORKS = [
     "diffusers>=0.42,<0.43" + MODERN,
+    "huggingface-hub>=1.0" + MODERN,
     "safetensors>=0.6" + MODERN,
     "tokenizers>=0.22" + MODERN,
     "torch>=2.10" + MODERN,

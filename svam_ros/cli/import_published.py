@@ -41,7 +41,8 @@ class ImportOptions:
     """Sizes and settings that the files must fit."""
     clip: Path | None = None
     """Folder of CLIP ViT-B/32: its tokenizer, and its text model where it has weights. Not given: the
-    tokenizer in the video model's folder, the action checkpoint's text model."""
+    tokenizer in the video model's folder, or that of openai/clip-vit-base-patch32 in this machine's
+    Hugging Face cache (nothing is fetched), and the action checkpoint's text model."""
     vae: Path | None = None
     """Folder of the video autoencoder, if it is not beside the UNet."""
     semantic: Path | None = None

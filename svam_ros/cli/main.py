@@ -69,8 +69,8 @@ COMMANDS = (
         options="svam_ros.cli.import_published:ImportOptions",
         function="svam_ros.cli.import_published:run_import",
         summary="Published S-VAM checkpoints to a model directory; pickles are read in quarantine.",
-        example="svam import-published --unet svd-robot-calvin-ft --clip clip-vit-base-patch32 "
-        "--action action.pt --preset calvin --out models/calvin",
+        example="svam import-published --unet svd-robot-calvin-ft --action action.pt --preset calvin "
+        "--out models/calvin",
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huggingface_hub import constants, try_to_load_from_cache
 from tokenizers import Tokenizer, models
 from transformers import CLIPTokenizer
 
@@ -12,6 +13,31 @@ from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.networks.config import TextConfig
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+
+PUBLISHED_CLIP = "openai/clip-vit-base-patch32"
+"""What the published code fetches from the Hugging Face hub by itself, tokenizer and text model."""
+
+TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+
+
+def cached_clip_folder() -> Path:
+    """The snapshot of :data:`PUBLISHED_CLIP` in this machine's Hugging Face cache; nothing is fetched.
+
+    Where the cache is follows ``HF_HOME`` and ``HF_HUB_CACHE``, as everywhere.
+
+    Raises:
+        PublishedCheckpointError: no tokenizer of it is there.
+    """
+    for name in (TOKENIZER_FILE, VOCABULARY_FILE):
+        found = try_to_load_from_cache(PUBLISHED_CLIP, name)
+        if isinstance(found, str):
+            return Path(found).parent
+    raise PublishedCheckpointError(
+        f"--clip is not given, and the Hugging Face cache {constants.HF_HUB_CACHE} has no tokenizer of "
+        f"{PUBLISHED_CLIP}, which the published code would have left there: give a folder with CLIP's "
+        f"{TOKENIZER_FILE}, or {VOCABULARY_FILE} and {MERGES_FILE}, as --clip"
+    )
 
 
 def read_clip_tokenizer(folder: Path, config: TextConfig) -> InstructionTokenizer:
@@ -42,12 +68,12 @@ def read_clip_tokenizer(folder: Path, config: TextConfig) -> InstructionTokenize
 
 
 def _read(folder: Path) -> Tokenizer:
-    if (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    if (folder / TOKENIZER_FILE).is_file():
+        return Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    vocabulary, merges = folder / VOCABULARY_FILE, folder / MERGES_FILE
     if not (vocabulary.is_file() and merges.is_file()):
         raise PublishedCheckpointError(
-            f"{folder} has neither tokenizer.json nor vocab.json and merges.txt: "
+            f"{folder} has neither {TOKENIZER_FILE} nor {VOCABULARY_FILE} and {MERGES_FILE}: "
             f"give CLIP's folder with --clip"
         )
     entries, pairs = models.BPE.read_file(str(vocabulary), str(merges))
@@ -57,5 +83,6 @@ def _read(folder: Path) -> Tokenizer:
 
 def tokenizer_files(folder: Path) -> tuple[Path, ...]:
     """The files that :func:`read_clip_tokenizer` reads, for the record of sources."""
-    names = ("tokenizer.json",) if (folder / "tokenizer.json").is_file() else ("vocab.json", "merges.txt")
+    whole = (folder / TOKENIZER_FILE).is_file()
+    names = (TOKENIZER_FILE,) if whole else (VOCABULARY_FILE, MERGES_FILE)
     return tuple(folder / name for name in names)

@@ -21,7 +21,11 @@ from svam_ros.artifacts.model_saving import (
     save_model,
 )
 from svam_ros.artifacts.network_loading import empty_network, weight_shapes
-from svam_ros.artifacts.published.clip_tokenizer import read_clip_tokenizer, tokenizer_files
+from svam_ros.artifacts.published.clip_tokenizer import (
+    cached_clip_folder,
+    read_clip_tokenizer,
+    tokenizer_files,
+)
 from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
 from svam_ros.artifacts.published.model_card import model_card
 from svam_ros.artifacts.published.robots import preset_robot
@@ -62,15 +66,25 @@ class PublishedFiles:
     vae: Path | None = None
     """Folder of its autoencoder; ``None``: beside the UNet."""
     clip: Path | None = None
-    """Folder of CLIP's tokenizer, and of its text model if that is not to come from ``action``."""
+    """Folder of CLIP's tokenizer, and of its text model if that is not to come from ``action``.
+
+    ``None``: the tokenizer is looked for beside the UNet, then in the Hugging Face cache of this machine.
+    """
     semantic: Path | None = None
     geometric: Path | None = None
     dinov2: Path | None = None
     da3: Path | None = None
 
     def tokenizer_folder(self) -> Path:
-        """Where CLIP's tokenizer is looked for."""
-        return self.clip or self.unet / "tokenizer"
+        """Where CLIP's tokenizer is.
+
+        Raises:
+            PublishedCheckpointError: no folder was given, and there is none in the usual places.
+        """
+        if self.clip is not None:
+            return self.clip
+        beside = self.unet / "tokenizer"
+        return beside if beside.is_dir() else cached_clip_folder()
 
     def weight_files(self) -> dict[str, tuple[Path, ...]]:
         """Option -> weight files, for every file that is to be read.
@@ -121,7 +135,8 @@ def import_published(wanted: PublishedImport, progress: Progress) -> tuple[Model
     refuse_other_folders(wanted.out)
     files = wanted.files.weight_files()
     statistics = _statistics(wanted)
-    tokenizer = read_clip_tokenizer(wanted.files.tokenizer_folder(), wanted.config.text)
+    tokenizer_folder = wanted.files.tokenizer_folder()
+    tokenizer = read_clip_tokenizer(tokenizer_folder, wanted.config.text)
     if differing := check_written_settings(files, wanted.config):
         raise PublishedCheckpointError(_not_the_preset(wanted.preset, differing))
     with import_workspace(wanted.out) as workspace:
@@ -133,7 +148,7 @@ def import_published(wanted: PublishedImport, progress: Progress) -> tuple[Model
         chosen, warnings = choose_groups(tensors)
         weights = _convert(chosen, wanted, progress)
         robot = preset_robot(wanted.preset, wanted.config.image_encoder.image_size)
-        sources = _hash_sources(wanted, files, progress)
+        sources = _hash_sources(files, tokenizer_folder, progress)
         network = empty_network(wanted.config)
         network.load_state_dict(weights, strict=True, assign=True)
         contents = ModelContents(
@@ -212,10 +227,10 @@ def _elements(shape: tuple[int, ...]) -> int:
 
 
 def _hash_sources(
-    wanted: PublishedImport, files: dict[str, tuple[Path, ...]], progress: Progress
+    files: dict[str, tuple[Path, ...]], tokenizer_folder: Path, progress: Progress
 ) -> dict[str, str]:
     named = {option: list(paths) for option, paths in files.items()}
-    named.setdefault("clip", []).extend(tokenizer_files(wanted.files.tokenizer_folder()))
+    named.setdefault("clip", []).extend(tokenizer_files(tokenizer_folder))
     every = [(f"{option}/{path.name}", path) for option, paths in named.items() for path in paths]
     progress.begin("hashing the source files", sum(path.stat().st_size for _, path in every))
     hashes = {}

@@ -228,7 +228,6 @@ def test_heads_that_no_tensor_shows_are_compared_with_the_settings_beside_the_we
         ({"unet": Path("nowhere")}, "--unet nowhere: there is no such file or folder"),
         ({"semantic": Path(__file__)}, "unknown ending; known are .safetensors, .bin"),
         ({"clip": Path(__file__).parent}, "has neither tokenizer.json nor vocab.json and merges.txt"),
-        ({"clip": None}, "give CLIP's folder with --clip"),
     ],
 )
 def test_files_that_are_not_there_are_named(quick, tmp_path, change, words):
