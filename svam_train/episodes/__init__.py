@@ -1,0 +1,1 @@
+"""What is learnt from: episodes of any source behind one interface, checked before the first step."""

@@ -1,0 +1,39 @@
+"""Which episodes are held out: a property of each episode alone, so that new data moves no old episode."""
+
+from __future__ import annotations
+
+import hashlib
+
+from svam_train.episodes.episodes import DataError, Episode, Episodes, EpisodeSet
+
+
+def is_held_out(identity: str, held_out_share: float, seed: int) -> bool:
+    """Whether the episode of this identity is kept out of training, by a hash of identity and seed."""
+    hashed = hashlib.sha256(f"{seed}\0{identity}".encode()).digest()
+    return int.from_bytes(hashed[:8], "big") < held_out_share * 2.0**64
+
+
+def split(episodes: Episodes, held_out_share: float, seed: int) -> tuple[EpisodeSet, EpisodeSet]:
+    """Whole episodes to train on, and whole episodes to look at only.
+
+    The share is kept on average: of few episodes it may be missed, but adding episodes never moves one
+    from one side to the other.
+
+    Raises:
+        DataError: one of the sides would be empty.
+    """
+    sides: tuple[list[Episode], list[Episode]] = ([], [])
+    for index in range(len(episodes)):
+        episode = episodes[index]
+        sides[is_held_out(episode.identity, held_out_share, seed)].append(episode)
+    if not all(sides):
+        raise DataError(
+            f"{episodes.name}: of {len(episodes)} episodes {len(sides[0])} are left to train on and "
+            f"{len(sides[1])} are held out; both are needed: record more, or choose another share than "
+            f"{held_out_share:g} or another seed than {seed}"
+        )
+    training, held_out = (
+        EpisodeSet(f"{episodes.name} {name}", episodes.robot, episodes.preparation, tuple(side))
+        for name, side in zip(("training", "held out"), sides, strict=True)
+    )
+    return training, held_out
