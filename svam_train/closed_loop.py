@@ -28,8 +28,8 @@ from svam_ros.translation.chunks import steps_still_due
 from svam_ros.translation.images import camera_frame
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import ActionChunk, CameraFrame, FloatArray, Observation
-from svam_train.demonstration_files import load_demonstration
 from svam_train.demonstrations import EVALUATION_SEEDS_FROM
+from svam_train.episodes.demonstration_files import load_demonstration
 from svam_train.loop_settings import LoopSettings
 
 RUN_ID = "closed-loop"

@@ -25,7 +25,7 @@ from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot, strea
 from svam_ros.translation.images import camera_frame
 from svam_ros.translation.preprocessing import ImagePreparation, crop_picture, prepare_image
 from svam_ros.types import ArmReading, CameraFrame, FloatArray, ImageArray, Observation
-from svam_train.demonstration_files import Demonstration, demonstration_path, save_demonstration
+from svam_train.episodes.demonstration_files import Demonstration, demonstration_path, save_demonstration
 
 EVALUATION_SEEDS_FROM = 1_000_000
 """Demonstrations use lower seeds, evaluations this one and higher: scenes never meet."""

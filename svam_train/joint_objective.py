@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from svam_ros.artifacts.tokenizer import InstructionTokenizer
 from svam_ros.networks.svam import Svam
-from svam_train.chunk_dataset import ChunkBatch
+from svam_train.episodes.chunk_dataset import ChunkBatch
 from svam_train.losses import TrainingHeads, action_loss, draw_noise_levels
 from svam_train.recipe import TrainingRecipe
 

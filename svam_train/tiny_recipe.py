@@ -8,8 +8,8 @@ import dacite
 
 from svam_ros.networks.presets import PRESETS
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.chunk_dataset import ChunkShape, open_demonstrations
 from svam_train.demonstrations import RecordingRecipe
+from svam_train.episodes.chunk_dataset import ChunkShape, open_demonstrations
 from svam_train.joint_training import JointTraining
 from svam_train.recipe import TrainingRecipe
 from svam_train.training_checkpoint import CheckpointError, load_checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from svam_train.demonstration_files import Demonstration
+from svam_train.episodes.demonstration_files import Demonstration
 
 INSTRUCTIONS = {"lift_pot": "lift the pot with both hands", "place_to_pot": "put the red cube into the pot"}
 

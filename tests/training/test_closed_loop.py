@@ -13,7 +13,7 @@ from svam_ros.simulation.simulated_robot import START_NS, SimulatedRobot, stream
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import CameraFrame
 from svam_train.closed_loop import EnginePolicy, ReplayPolicy, engine_policy, front_camera, run_episode
-from svam_train.demonstration_files import demonstration_path, load_demonstration
+from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
 from svam_train.loop_settings import LoopSettings
 
 STEP_NS = 40_000_000

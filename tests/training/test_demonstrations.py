@@ -18,8 +18,8 @@ from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.preprocessing import image_to_network, prepare_observation
 from svam_ros.types import CameraFrame
-from svam_train.demonstration_files import demonstration_path, load_demonstration
 from svam_train.demonstrations import generate_demonstrations, record_demonstration
+from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.made_up_demonstrations import made_up_demonstration
 
-from svam_train.chunk_dataset import MOVABLE, ChunkDataset, ChunkShape, draw_rows
-from svam_train.demonstration_files import (
+from svam_train.episodes.chunk_dataset import MOVABLE, ChunkDataset, ChunkShape, draw_rows
+from svam_train.episodes.demonstration_files import (
     DemonstrationError,
     demonstration_path,
     load_demonstration,

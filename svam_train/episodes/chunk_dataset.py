@@ -16,7 +16,7 @@ from svam_ros.networks.normalization import Statistics, fit_normalization
 from svam_ros.simulation.front_camera import SceneClass
 from svam_ros.translation.preprocessing import image_to_network
 from svam_ros.types import ImageArray
-from svam_train.demonstration_files import Demonstration, DemonstrationError, load_demonstration
+from svam_train.episodes.demonstration_files import Demonstration, DemonstrationError, load_demonstration
 
 MOVABLE = (SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM, SceneClass.POT, SceneClass.CUBE)
 """Classes of things whose places are worth knowing."""
