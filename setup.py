@@ -54,13 +54,13 @@ ROS_WHEELS = [
     "ros-trajectory-msgs",
 ]
 SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
-# svam_train itself needs none of these yet. They are what training on data sets of recorded episodes takes
-# (LeRobot's files are Parquet and video), and are installed with the rest so that the whole set is known to
-# resolve together.
+# LeRobot's data sets are Parquet and video files.
 TRAINING = [
     "accelerate>=1.10" + MODERN,
     "av>=15.0" + MODERN,
+    "psutil>=6.0" + MODERN,
     "pyarrow>=21.0" + MODERN,
+    "tensorboard>=2.20" + MODERN,
 ]
 DEVELOPMENT = [
     "hypothesis>=6.100",

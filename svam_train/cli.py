@@ -16,8 +16,8 @@ import tyro
 
 from svam_ros.parameters import TaskName
 from svam_train.loop_settings import LoopSettings
-from svam_train.progress_bar import progress_bar
 from svam_train.recipe import TrainingRecipe
+from svam_train.training.progress_bar import progress_bar
 
 if TYPE_CHECKING:  # MuJoCo loads with it
     from svam_train.closed_loop import Policy

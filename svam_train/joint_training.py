@@ -25,7 +25,6 @@ from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.simulation.front_camera import SceneClass
 from svam_train.episodes.chunk_dataset import MOVABLE, ChunkDataset, draw_rows
-from svam_train.exponential_average import ExponentialAverage
 from svam_train.joint_objective import (
     DepthUnits,
     TokenizedInstructions,
@@ -38,6 +37,7 @@ from svam_train.joint_objective import (
 from svam_train.losses import TrainingHeads
 from svam_train.recipe import TrainingRecipe
 from svam_train.starting_weights import start_positions
+from svam_train.training.exponential_average import ExponentialAverage
 from svam_train.training_checkpoint import (
     CheckpointError,
     TrainingCheckpoint,

@@ -1,0 +1,67 @@
+"""The processes of a run, as Hugging Face's accelerate sets them up."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, set_seed
+from torch import Tensor
+
+from svam_train.recipes.training_settings import Precision
+from svam_train.training.run_folder import RunError
+
+
+def make_accelerator(precision: Precision) -> Accelerator:
+    """The processes that the launcher started, or this one alone.
+
+    Raises:
+        RunError: the device cannot compute with ``precision``, or the launcher asks for what the loop cannot.
+    """
+    # The library keeps one state a process, and refuses a second run with another precision.
+    AcceleratorState._reset_state()
+    try:
+        accelerator = Accelerator(mixed_precision=precision)
+    except ValueError as error:
+        raise RunError(f"precision {precision} cannot be had here: {error}") from error
+    kind = accelerator.distributed_type
+    if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise RunError("FSDP's first version is not supported; launch with --fsdp_version 2")
+    plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP)
+    if kind not in plain:
+        raise RunError(f"{kind} is not supported; launch with one process, with several, or with FSDP")
+    return accelerator
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether each process holds only its part of the parameters."""
+    return bool(accelerator.distributed_type == DistributedType.FSDP)
+
+
+def seed_step(seed: int, step: int, process: int) -> None:
+    """Let all global generators start from here, so that a step's draws are a function of the step."""
+    set_seed(int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0]))
+
+
+def mean_over_processes(accelerator: Accelerator, numbers: Mapping[str, Tensor | float]) -> dict[str, float]:
+    """Mean of every number over the processes, which all have the same names."""
+    values = [torch.as_tensor(value, device=accelerator.device).double() for value in numbers.values()]
+    means = accelerator.reduce(torch.stack(values), reduction="mean")
+    return dict(zip(numbers, means.tolist(), strict=True))
+
+
+def machine_facts(accelerator: Accelerator) -> dict[str, Any]:
+    """On what a run was computed."""
+    device = accelerator.device
+    cuda = device.type == "cuda"
+    return {
+        "processes": accelerator.num_processes,
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,106 @@
+"""A small real objective on made-up data, and a program that trains it: for tests of the training loop.
+
+Run as ``python -m support.made_up_training FOLDER [--resume] [SETTINGS AS JSON]``.
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from svam_train.recipes.training_settings import TrainingSettings
+from svam_train.training.loop import train
+from svam_train.training.run_folder import RunError, RunFolder
+
+SETTINGS = TrainingSettings(
+    steps=12,
+    batch_size=8,
+    learning_rate=0.02,
+    warm_up_steps=3,
+    average_decay=0.9,
+    checkpoint_every_s=1e6,
+    log_every=2,
+    evaluate_every=4,
+    pictures_every=6,
+    seed=5,
+)
+
+
+class MadeUpNetwork(nn.Module):
+    """Two losses; dropout draws from the global generator; a buffer changes; one parameter is frozen."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(6, 16), nn.LayerNorm(16), nn.GELU(), nn.Dropout(dropout), nn.Linear(16, 2)
+        )
+        self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+        self.register_buffer("forwards", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.training:
+            self.forwards += 1
+        error = self.body(batch["inputs"] + batch["noise"]) * self.frozen - batch["targets"]
+        square, absolute = error.square().mean(), error.abs().mean()
+        return {"total": square + 0.1 * absolute, "square": square, "absolute": absolute}
+
+
+@dataclass
+class MadeUpObjective:
+    """Learns a fixed function of six numbers."""
+
+    seed: int = 5
+    dropout: float = 0.2
+    pause_s: float = 0.0
+    """Time that each batch takes."""
+    poisoned_step: int = -1
+    """The batch of this step has a value that is not finite."""
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(self.seed)
+        self.module: nn.Module = MadeUpNetwork(self.dropout)
+
+    def batch(self, step: int, size: int) -> dict[str, Tensor]:
+        time.sleep(self.pause_s)
+        random = np.random.default_rng([self.seed, step])
+        inputs = torch.from_numpy(random.standard_normal((size, 6), dtype=np.float32))
+        noise = torch.from_numpy(0.1 * random.standard_normal((size, 6), dtype=np.float32))
+        if step == self.poisoned_step:
+            noise[0, 0] = float("inf")
+        targets = torch.stack([inputs[:, :3].sum(1).sin(), inputs[:, 3:].prod(1)], 1)
+        return {"inputs": inputs, "noise": noise, "targets": targets}
+
+    def held_out(self, module: nn.Module) -> dict[str, float]:
+        with torch.no_grad():
+            return {name: float(loss) for name, loss in module(self.batch(1_000_000, 16)).items()}
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        weights = module.get_parameter("body.0.weight").detach().float()
+        return {"weights": (weights.sigmoid() * 255).byte().unsqueeze(-1).expand(-1, -1, 3).numpy().copy()}
+
+    def network_tensors(self, module: nn.Module) -> dict[str, Tensor]:
+        return {f"network.{name}": value for name, value in module.get_submodule("body").state_dict().items()}
+
+
+def main() -> int:
+    """Train in the folder that is named first."""
+    torch.set_num_threads(1)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    values = json.loads(arguments[1]) if len(arguments) > 1 else {}
+    objective = MadeUpObjective(dropout=values.pop("dropout", 0.2), pause_s=values.pop("pause_s", 0.0))
+    settings = TrainingSettings(**{**vars(SETTINGS), **values})
+    try:
+        train(objective, settings, RunFolder(Path(arguments[0]), settings), resume="--resume" in sys.argv)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
