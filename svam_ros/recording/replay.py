@@ -2,13 +2,13 @@
 
 Uses the classes that the live node uses (``svam_ros.translation``), so that whoever learns from
 recordings gets bit for bit what the node had. Demonstrations in simulation are recorded through
-:func:`observations` too; a conversion of episode files into a data set is not part of this version.
+:func:`observations` too, and episode files become training data through :func:`recorded_observations`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,25 @@ def replay_chunks(
     """
     settings = settings or ReplaySettings.recorded(path)
     chunks = _chunks_by_stamp(path, cobot, topics or EpisodeTopics())
-    frames = _frames(path, settings.profile, chunks)
-    for observation in observations(frames, _readings(path, settings.profile), settings):
+    for observation in recorded_observations(path, settings, chunks):
         yield from (ReplayedChunk(chunk, observation) for chunk in chunks[observation.stamp_ns])
+
+
+def recorded_observations(
+    path: Path, settings: ReplaySettings, wanted: Container[int] | None = None
+) -> Iterator[Observation]:
+    """What the live node would have observed, had it taken every frame of an episode.
+
+    Args:
+        path: the episode.
+        settings: age limit and instruction, and the robot's dialect.
+        wanted: stamps of the only frames to decode; ``None`` for all.
+
+    Raises:
+        EpisodeReadError: no episode, or damaged.
+    """
+    frames = _frames(path, settings.profile, wanted)
+    return observations(frames, _readings(path, settings.profile), settings)
 
 
 def observations(
@@ -127,11 +143,11 @@ def _advance(
     return assembler.is_complete(stamp_ns)
 
 
-def _frames(path: Path, profile: RobotProfile, wanted: Mapping[int, object]) -> Iterator[CameraFrame]:
+def _frames(path: Path, profile: RobotProfile, wanted: Container[int] | None) -> Iterator[CameraFrame]:
     """The frames with a wanted stamp that can be decoded."""
     for message in read_episode(path, [profile.camera.image_topic]):
         stamp_ns = stamp_to_ns(message.message.header.stamp)
-        if stamp_ns not in wanted:
+        if wanted is not None and stamp_ns not in wanted:
             continue
         try:
             rgb = decode_colour_image(message.message, profile.camera.encoding)

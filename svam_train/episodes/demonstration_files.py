@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svam_ros.types import ImageArray
+from svam_train.episodes.episodes import DataError
 
 
-class DemonstrationError(ValueError):
+class DemonstrationError(DataError):
     """A demonstration file is damaged or of another kind; the text names the file."""
 
 

@@ -25,6 +25,10 @@ class DataError(ValueError):
     """Data that must not be trained on; the text names the data set or episode, and says what to do."""
 
 
+class CorruptShard(DataError):
+    """A file of a data set is damaged; it is passed over only when the user says so."""
+
+
 class Rows(Protocol):
     """``(n, ...)`` values, one row a picture, read when they are asked for. A numpy array is one too."""
 
@@ -94,13 +98,22 @@ class RobotFacts:
     camera_width: int
     camera_height: int
     camera_rate_hz: float
+    lower: tuple[float, ...]
+    """Of every joint, rad and m: numbers far outside are in other units."""
+    upper: tuple[float, ...]
 
     @staticmethod
     def of(cobot: Cobot, profile: RobotProfile) -> RobotFacts:
         """The robot that this package drives."""
         camera = profile.camera
         return RobotFacts(
-            cobot.joint_names, cobot.control_period_s, camera.width, camera.height, camera.rate_hz
+            joint_names=cobot.joint_names,
+            control_period_s=cobot.control_period_s,
+            camera_width=camera.width,
+            camera_height=camera.height,
+            camera_rate_hz=camera.rate_hz,
+            lower=tuple(cobot.limits.lower.tolist()),
+            upper=tuple(cobot.limits.upper.tolist()),
         )
 
 

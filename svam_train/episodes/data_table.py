@@ -1,0 +1,37 @@
+"""``svam-train check-data``: what is in a folder of episodes, and whether it can be trained on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.checks import Verdict, verdicts
+from svam_train.episodes.episodes import EpisodeSet, RobotFacts
+
+
+def data_table(
+    episodes: EpisodeSet, robot: RobotFacts, preparation: ImagePreparation
+) -> tuple[list[str], bool]:
+    """The lines of the table, and whether all episodes in use can be trained on."""
+    rows = list(verdicts(episodes, robot, preparation))
+    return list(_lines(episodes, rows)), all(row.problem is None for row in rows)
+
+
+def _lines(episodes: EpisodeSet, rows: Sequence[Verdict]) -> Iterator[str]:
+    names = [row.identity for row in rows] + [out.name for out in episodes.left_out]
+    width = max(len("episode"), *(len(name) for name in names))
+    yield f"{'episode':{width}}  {'pictures':>8}  {'seconds':>7}  verdict"
+    for row in rows:
+        yield f"{row.identity:{width}}  {row.pictures:8}  {row.seconds:7.2f}  {row.problem or 'good'}"
+    for out in episodes.left_out:
+        yield f"{out.name:{width}}  {'':8}  {'':7}  left out: {out.reason}"
+    good = [row for row in rows if row.problem is None]
+    yield ""
+    for instruction, count in sorted(Counter(episode.instruction for episode in episodes).items()):
+        yield f"{count:4} x '{instruction}'"
+    yield (
+        f"{episodes.name}: {len(good)} good, {len(rows) - len(good)} not to be trained on, "
+        f"{len(episodes.left_out)} left out; {sum(row.pictures for row in good)} pictures, "
+        f"{sum(row.seconds for row in good):.0f} s; fingerprint {episodes.fingerprint[:16]}"
+    )

@@ -1,0 +1,167 @@
+"""Opens a folder of episodes of any kind; what kind it is, is told by what is inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from svam_ros.cobot import CalibrationError, load_cobot, load_robot_profile
+from svam_ros.recording.episode_file import PART_SUFFIX
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.episode_files import open_episode_file
+from svam_train.episodes.episodes import CorruptShard, DataError, Episode, EpisodeSet, LeftOut, RobotFacts
+from svam_train.episodes.imports import FOLDER, Imports, ImportSettings
+from svam_train.episodes.lerobot_layout import read_layout
+from svam_train.episodes.mcap_import import import_mcap, was_unsuccessful
+from svam_train.episodes.robot_checks import check_camera, check_joint_names
+
+RECIPE_FILE = "recipe.json"
+"""Beside demonstrations: how they were recorded."""
+
+Told = Callable[[int, int, str], None]
+"""Is told how many of how many episodes are open, and which one is next."""
+
+
+@dataclass(frozen=True)
+class OpenSettings:
+    """What may be chosen when data is opened."""
+
+    stride: int = 2
+    """Control steps from one picture to the next, where the source leaves the choice."""
+    camera: str | None = None
+    """Key of the front camera's video in a LeRobot data set that has several."""
+    skip_corrupt: bool = False
+    """Pass over damaged files, and say so, instead of refusing."""
+    keep_unsuccessful: bool = False
+    """Use MCAP episodes too that say of themselves that the task was not done."""
+    cache: Path | None = None
+    """Where imported episodes are kept; by default a hidden folder in the data's."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    open: Callable[[], Episode | LeftOut]
+
+
+def open_episodes(
+    path: Path,
+    preparation: ImagePreparation,
+    robot: RobotFacts,
+    settings: OpenSettings | None = None,
+    told: Told | None = None,
+) -> EpisodeSet:
+    """Open a folder of demonstrations (``.npz``), of MCAP episodes or a LeRobot v3.0 data set.
+
+    MCAP and LeRobot episodes are imported when they are opened for the first time.
+
+    Args:
+        path: the folder.
+        preparation: how the network wants its pictures.
+        robot: joints and camera that the data has to be of.
+        settings: default :class:`OpenSettings`.
+        told: progress.
+
+    Raises:
+        DataError: nothing in it, of several kinds, another robot or camera, or a damaged file.
+    """
+    settings = settings or OpenSettings()
+    candidates = _candidates(path, preparation, robot, settings)
+    episodes: list[Episode] = []
+    left_out: list[LeftOut] = [
+        LeftOut(part.name, "not finished: what a killed recording left")
+        for part in sorted(path.rglob(f"*.mcap{PART_SUFFIX}"))
+    ]
+    for done, candidate in enumerate(candidates):
+        if told is not None:
+            told(done, len(candidates), candidate.name)
+        try:
+            opened = candidate.open()
+        except CorruptShard as error:
+            if not settings.skip_corrupt:
+                raise CorruptShard(f"{error}; or pass over such files with skip_corrupt") from error
+            opened = LeftOut(candidate.name, str(error))
+        if isinstance(opened, Episode):
+            episodes.append(opened)
+        else:
+            left_out.append(opened)
+    if not episodes:
+        reasons = "".join(f"; {out.name}: {out.reason}" for out in left_out[:3])
+        raise DataError(f"{path}: of {len(candidates)} episodes none can be used{reasons}")
+    return EpisodeSet(path.name or str(path), robot, preparation, tuple(episodes), tuple(left_out))
+
+
+def _candidates(
+    path: Path, preparation: ImagePreparation, robot: RobotFacts, settings: OpenSettings
+) -> Sequence[_Candidate]:
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such folder of episodes")
+    recordings = sorted(path.glob("*.npz"))
+    messages = sorted(file for file in path.rglob("*.mcap") if FOLDER not in file.parts)
+    lerobot = (path / "meta" / "info.json").is_file()
+    kinds = [kind for kind, there in (("npz", recordings), ("MCAP", messages), ("LeRobot", lerobot)) if there]
+    if len(kinds) != 1:
+        raise DataError(
+            f"{path}: holds "
+            + (
+                f"episodes of several kinds, {' and '.join(kinds)}: use a folder for each"
+                if kinds
+                else "none"
+            )
+            + ("" if kinds else " of demonstrations (.npz), MCAP episodes and meta/info.json of LeRobot")
+        )
+    if recordings:
+        _check_recipe(path, preparation, robot)
+        return [_Candidate(file.name, partial(open_episode_file, file)) for file in recordings]
+    imported = ImportSettings(preparation, robot, settings.stride, settings.camera)
+    imports = Imports(settings.cache or path / FOLDER, imported)
+    if messages:
+        return list(_mcap_candidates(path, messages, imports, imported, settings.keep_unsuccessful))
+    return list(_lerobot_candidates(path, imports, imported))
+
+
+def _check_recipe(path: Path, preparation: ImagePreparation, robot: RobotFacts) -> None:
+    """Demonstrations hold prepared pictures: their recipe says how, and of which robot."""
+    file = path / RECIPE_FILE
+    if not file.exists():
+        return
+    try:
+        recipe = json.loads(file.read_text(encoding="utf-8"))
+        image, profile = recipe["image"], load_robot_profile(recipe["profile"])
+    except (OSError, ValueError, KeyError, CalibrationError) as error:
+        raise DataError(f"{file}: cannot be read: {error!r}") from error
+    if image != asdict(preparation):
+        raise DataError(
+            f"{path}: its pictures were prepared as {image}, the network wants {asdict(preparation)}: record "
+            f"demonstrations for this network"
+        )
+    check_joint_names(load_cobot().joint_names, robot, path.name)
+    check_camera((profile.camera.width, profile.camera.height), profile.camera.rate_hz, robot, path.name)
+
+
+def _mcap_candidates(
+    path: Path, files: Sequence[Path], imports: Imports, imported: ImportSettings, keep_unsuccessful: bool
+) -> Iterator[_Candidate]:
+    for file in files:
+        identity = file.relative_to(path).with_suffix("").as_posix()
+
+        def opened(file: Path = file, identity: str = identity) -> Episode | LeftOut:
+            if not keep_unsuccessful and was_unsuccessful(file):
+                return LeftOut(identity, "the task was not done in it")
+            make = partial(import_mcap, file, identity, imported.preparation, imported.robot, imported.stride)
+            return imports.fetch(identity, [file], make)
+
+        yield _Candidate(identity, opened)
+
+
+def _lerobot_candidates(path: Path, imports: Imports, imported: ImportSettings) -> Iterator[_Candidate]:
+    from svam_train.episodes.lerobot_import import import_lerobot  # loads PyAV
+
+    layout = read_layout(path, imported.robot, imported.camera)
+    for place in layout.episodes:
+        make = partial(import_lerobot, layout, place, imported.preparation, imported.robot, imported.stride)
+        sources = [place.data_file, place.video_file]
+        yield _Candidate(place.identity, partial(imports.fetch, place.identity, sources, make))
