@@ -22,6 +22,7 @@ from svam_ros.networks.attention import (
     sine_features,
 )
 from svam_ros.networks.config import ActionExpertConfig
+from svam_ros.networks.input_checks import check_joints
 from svam_ros.networks.sampler import EdmScalings, edm_scalings, exponential_sigmas, sample_ddim
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
@@ -137,11 +138,17 @@ class ActionExpert(nn.Module):
 
         Returns:
             ``(batch, pred_horizon, action_dim)`` normalised actions.
+
+        Raises:
+            InputError: as :meth:`encode`.
         """
-        keys_values = self.keys_values(self.encode(context, goal_token, joints, first=noise.shape[1]))
+        encoded = self.encode(context, goal_token, joints, first=noise.shape[1])
+        keys_values = self.keys_values(encoded)
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            return self._denoise(x, schedule.scalings[step], schedule.modulations[step], keys_values)
+            scalings = schedule.scalings[step]
+            predicted = self.predict(scalings.input * x, schedule.modulations[step], keys_values)
+            return scalings.skip * x + scalings.output * predicted
 
         return sample_ddim(denoise, noise, schedule.sigmas)
 
@@ -158,14 +165,12 @@ class ActionExpert(nn.Module):
         With ``first`` only so many rows, equal to those of the whole.
 
         Raises:
-            ValueError: joints are missing where the network has proprioception, or given where not.
+            InputError: joints are missing where the network has proprioception, given where not, or wrong.
         """
+        check_joints(joints, self.config, self.action_embedding.weight.dtype)
         tokens = [goal_token, self.context_embedding(context)]
         if self.joint_embedding is not None and joints is not None:
             tokens.append(self.joint_embedding(joints)[:, None])
-        elif self.joint_embedding is not None or joints is not None:
-            wanted = "needs" if self.joint_embedding is not None else "does not take"
-            raise ValueError(f"this network {wanted} the joints (action_expert.proprioception)")
         x = torch.cat(tokens, dim=1)
         for block in self.encoder[:-1]:
             x = block(x)
@@ -181,7 +186,18 @@ class ActionExpert(nn.Module):
     def denoise(self, noised: Tensor, sigma: Tensor, keys_values: KeysValues) -> Tensor:
         """EDM's denoiser: ``(batch, n, action_dim)`` at noise levels ``(batch,)`` -> clean estimate."""
         scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
-        return self._denoise(noised, scalings, self.modulation(sigma), keys_values)
+        predicted = self.predict(scalings.input * noised, self.modulation(sigma), keys_values)
+        return scalings.skip * noised + scalings.output * predicted
+
+    def predict(self, scaled: Tensor, modulation: Modulation, keys_values: KeysValues) -> Tensor:
+        """The inner network: actions of about unit variance ``(batch, n, action_dim)`` -> the same shape."""
+        x = self.action_embedding(scaled)
+        for block, block_modulation, block_keys_values in zip(
+            self.decoder, modulation, keys_values, strict=True
+        ):
+            x = block(x, block_modulation, block_keys_values)
+        predicted: Tensor = self.action_prediction(self.decoder_norm(x))
+        return predicted
 
     def denoising_loss(
         self, actions: Tensor, noise: Tensor, sigma: Tensor, keys_values: KeysValues
@@ -194,7 +210,7 @@ class ActionExpert(nn.Module):
         scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
         noised = actions + sigma[:, None, None] * noise
         target = (actions - scalings.skip * noised) / scalings.output
-        predicted = self._predict(scalings.input * noised, self.modulation(sigma), keys_values)
+        predicted = self.predict(scalings.input * noised, self.modulation(sigma), keys_values)
         return (predicted - target) ** 2
 
     def modulation(self, sigma: Tensor) -> Modulation:
@@ -221,26 +237,6 @@ class ActionExpert(nn.Module):
             tuple(EdmScalings(*(float(part) for part in row)) for row in scalings),
             tuple(self.modulation(level[None].float().to(device)) for level in levels),
         )
-
-    def _denoise(
-        self,
-        noised: Tensor,
-        scalings: EdmScalings,
-        modulation: Modulation,
-        keys_values: KeysValues,
-    ) -> Tensor:
-        predicted = self._predict(scalings.input * noised, modulation, keys_values)
-        return scalings.skip * noised + scalings.output * predicted
-
-    def _predict(self, scaled: Tensor, modulation: Modulation, keys_values: KeysValues) -> Tensor:
-        """The inner network on actions of about unit variance."""
-        x = self.action_embedding(scaled)
-        for block, block_modulation, block_keys_values in zip(
-            self.decoder, modulation, keys_values, strict=True
-        ):
-            x = block(x, block_modulation, block_keys_values)
-        predicted: Tensor = self.action_prediction(self.decoder_norm(x))
-        return predicted
 
     def _decoder_blocks(self) -> list[DecoderBlock]:
         return [cast(DecoderBlock, block) for block in self.decoder]

@@ -40,6 +40,8 @@ def _check_backbone(config: SvamConfig) -> None:
         raise ConfigError(
             f"backbone.block_widths must be multiples of {UNET_NORM_GROUPS}, got {backbone.block_widths}"
         )
+    if backbone.frames < 1:
+        raise ConfigError(f"backbone.frames must be at least 1, got {backbone.frames}")
     coarsest = 2 ** (levels - 1)
     if config.image_encoder.latent_size % coarsest:
         raise ConfigError(

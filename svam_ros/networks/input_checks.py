@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from svam_ros.networks.config import SvamConfig
+from svam_ros.networks.config import ActionExpertConfig, SvamConfig
 
 
 class InputError(ValueError):
@@ -45,13 +45,13 @@ def check_noise(latent_noise: Tensor, action_noise: Tensor, config: SvamConfig, 
         _check_values(name, noise, dtype)
 
 
-def check_joints(joints: Tensor | None, config: SvamConfig, dtype: torch.dtype) -> None:
+def check_joints(joints: Tensor | None, config: ActionExpertConfig, dtype: torch.dtype) -> None:
     """Refuse joints where the network takes none, their absence where it needs them, and wrong ones."""
-    if (joints is not None) != config.action_expert.proprioception:
-        wanted = "needs" if config.action_expert.proprioception else "does not take"
+    if (joints is not None) != config.proprioception:
+        wanted = "needs" if config.proprioception else "does not take"
         raise InputError(f"this network {wanted} the joints (action_expert.proprioception)")
     if joints is not None:
-        _check_shape("joints", joints, (config.action_expert.action_dim,))
+        _check_shape("joints", joints, (config.action_dim,))
         _check_values("joints", joints, dtype)
 
 

@@ -82,19 +82,19 @@ class Statistics:
             raise ValueError(f"actions, joints and relative_to_joints differ in length: {sorted(lengths)}")
 
     def normalise_joints(self, joints: FloatArray) -> FloatArray:
-        """``(..., 14)`` rad and m -> normalised."""
+        """``(..., action_dim)`` rad and m -> normalised."""
         return self.joints.normalise(joints)
 
     def normalise_actions(self, targets: FloatArray, joints: FloatArray) -> FloatArray:
-        """Joint targets ``(..., horizon, 14)`` and the joints ``(..., 14)`` they start from -> normalised."""
+        """Targets ``(..., horizon, action_dim)``, begun at joints ``(..., action_dim)`` -> normalised."""
         return self.actions.normalise(np.asarray(targets, np.float64) - self.action_origin(joints))
 
     def denormalise_actions(self, actions: FloatArray, joints: FloatArray) -> FloatArray:
-        """Inverse of :meth:`normalise_actions`: ``(..., horizon, 14)`` absolute targets, rad and m."""
+        """Inverse of :meth:`normalise_actions`: absolute targets ``(..., horizon, action_dim)``, rad, m."""
         return self.actions.denormalise(actions) + self.action_origin(joints)
 
     def action_origin(self, joints: FloatArray) -> FloatArray:
-        """``(..., 1, 14)``: the joints where actions are relative, zero elsewhere.
+        """``(..., 1, action_dim)``: the joints where actions are relative, zero elsewhere.
 
         Where no action is relative the joints may be another robot's, of any number.
         """

@@ -9,6 +9,7 @@ Noise is always an argument; nothing in here draws any.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,12 +39,12 @@ class InstructionCondition:
     """``(batch, length, 2 * text width)``."""
     goal_token: Tensor
     """``(batch, 1, width of the action expert)``."""
-    keys_values: tuple[TextKeysValues, ...]
-    """The text as every transformer of the backbone sees it."""
+    keys_values: Mapping[str, TextKeysValues]
+    """The text as every transformer of the backbone sees it, under the transformer's name."""
 
     def rows(self, index: Tensor) -> InstructionCondition:
         """A batch with the instructions ``index`` ``(n,)`` of this one; differentiable."""
-        keys_values = tuple(entry.rows(index) for entry in self.keys_values)
+        keys_values = {name: entry.rows(index) for name, entry in self.keys_values.items()}
         return InstructionCondition(self.text_states[index], self.goal_token[index], keys_values)
 
 
@@ -120,7 +121,7 @@ class Svam(nn.Module):
         Args:
             image: ``(batch, 3, image_size, image_size)`` in [-1, 1].
             condition: from :meth:`encode_instruction`.
-            joints: ``(batch, 14)`` normalised, or ``None`` without proprioception.
+            joints: ``(batch, action_dim)`` normalised, or ``None`` without proprioception.
             latent_noise: ``(batch, *config.latent_noise_shape)`` standard normal.
             action_noise: ``(batch, *config.action_noise_shape)`` standard normal.
 
@@ -131,9 +132,12 @@ class Svam(nn.Module):
             InputError: an input of another shape or type, or (on a CPU) with values that are not finite.
         """
         self.check_inputs(image, joints, latent_noise, action_noise)
-        features = self.backbone(self.encode_image(image), condition, latent_noise)
-        foresight = self.decouple(features, self.references(image))
-        return self.act(self.perceive(features, foresight), condition, joints, action_noise)
+        latents = self.encode_image(image)
+        features = self.backbone(latents, condition, latent_noise)
+        references = self.references(image)
+        foresight = self.decouple(features, references)
+        context = self.perceive(features, foresight)
+        return self.act(context, condition, joints, action_noise)
 
     def check_inputs(
         self, image: Tensor, joints: Tensor | None, latent_noise: Tensor, action_noise: Tensor
@@ -145,7 +149,7 @@ class Svam(nn.Module):
         """
         dtype = self.dtype
         check_image(image, self.config, dtype)
-        check_joints(joints, self.config, dtype)
+        check_joints(joints, self.config.action_expert, dtype)
         check_noise(latent_noise, action_noise, self.config, dtype)
 
     @property

@@ -8,6 +8,7 @@ so it can be kept as :class:`VideoHead`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,17 +19,16 @@ from torch.nn import functional
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.unet_blocks import (
     FoldedBiases,
-    PassInputs,
     TextKeysValues,
-    TransformerInputs,
     embed_frame_positions,
     fold_time,
+    pass_inputs,
     project_text,
-    residuals_in_order,
+    residual_layers,
     run_down_block,
     run_mid_block,
     run_up_block,
-    transformers_in_order,
+    transformer_layers,
 )
 
 SIGMA = 700.0
@@ -47,10 +47,10 @@ class BackboneConstants:
 
     time_embedding: Tensor
     """``(1, 4 * first width)``: sigma and time ids. The video head folds it in by itself."""
-    biases: tuple[FoldedBiases, ...]
-    """The time embedding in every residual block, in the order in which they run."""
-    frame_positions: tuple[Tensor, ...]
-    """``(frames, c)`` for every transformer, in the order in which they run."""
+    biases: Mapping[str, FoldedBiases]
+    """The time embedding in every residual block, by the block's name."""
+    frame_positions: Mapping[str, Tensor]
+    """``(frames, c)`` for every transformer, by its name."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,17 @@ class VideoHead(nn.Module):
         self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, text_states: Tensor, frames: int
     ) -> Tensor:
         """``(batch * frames, latent_channels, h, w)``: SVD's v-prediction."""
-        blocks = list(self.up_blocks)
-        inputs = PassInputs(
+        blocks = _named("up_blocks", self.up_blocks)
+        transformers = transformer_layers(blocks)
+        inputs = pass_inputs(
+            blocks,
             frames,
-            (fold_time(residual, time_embedding) for residual in residuals_in_order(blocks)),
-            (
-                TransformerInputs(project_text(t, text_states), embed_frame_positions(t, frames))
-                for t in transformers_in_order(blocks)
-            ),
+            {name: fold_time(layer, time_embedding) for name, layer in residual_layers(blocks).items()},
+            {name: project_text(layer, text_states) for name, layer in transformers.items()},
+            {name: embed_frame_positions(layer, frames) for name, layer in transformers.items()},
         )
-        for block in blocks:
-            x = run_up_block(block, x, skips, inputs)
+        for name, block in blocks.items():
+            x = run_up_block(name, block, x, skips, inputs)
         predicted: Tensor = self.conv_out(functional.silu(self.conv_norm_out(x)))
         return predicted
 
@@ -117,7 +117,7 @@ class VideoBackbone(nn.Module):
         self,
         noise: Tensor,
         image_latents: Tensor,
-        text: tuple[TextKeysValues, ...],
+        text: Mapping[str, TextKeysValues],
         constants: BackboneConstants,
     ) -> BackboneOutput:
         """One pass up to the second up block.
@@ -127,21 +127,21 @@ class VideoBackbone(nn.Module):
             image_latents: ``(batch, c, h, w)`` of the first frame, shown beside every frame.
             text: from :meth:`project_text`.
             constants: from :meth:`constants`.
+
+        Raises:
+            InputError: text or constants are of a network with other layers.
         """
-        inputs = PassInputs(
-            self.config.frames,
-            iter(constants.biases),
-            (TransformerInputs(*pair) for pair in zip(text, constants.frame_positions, strict=True)),
-        )
-        repeated = image_latents[:, None].expand(-1, inputs.frames, -1, -1, -1)
+        frames = self.config.frames
+        inputs = pass_inputs(self._blocks(), frames, constants.biases, text, constants.frame_positions)
+        repeated = image_latents[:, None].expand(-1, frames, -1, -1, -1)
         x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
         skips = [x]
-        for block in self.down_blocks:
-            x, level_skips = run_down_block(block, x, inputs)
+        for name, block in _named("down_blocks", self.down_blocks).items():
+            x, level_skips = run_down_block(name, block, x, inputs)
             skips += level_skips
-        x = run_mid_block(self.mid_block, x, inputs)
-        first = run_up_block(self.up_blocks[0], x, skips, inputs)
-        second = run_up_block(self.up_blocks[1], first, skips, inputs)
+        x = run_mid_block("mid_block", self.mid_block, x, inputs)
+        first = run_up_block("up_blocks.0", self.up_blocks[0], x, skips, inputs)
+        second = run_up_block("up_blocks.1", self.up_blocks[1], first, skips, inputs)
         upsampled = functional.interpolate(first, scale_factor=2.0, mode="nearest")
         features = torch.cat([upsampled, second], dim=1).flatten(2).transpose(1, 2)
         # In memory as it is read: the linear layers and norms after it would each make a copy.
@@ -175,10 +175,10 @@ class VideoBackbone(nn.Module):
         root = math.sqrt(SIGMA**2 + 1)
         return noise / root - velocity.unflatten(0, noise.shape[:2]) * (SIGMA / root)
 
-    def project_text(self, text_states: Tensor) -> tuple[TextKeysValues, ...]:
-        """Keys and values ``(batch, heads, n, d)`` of every cross-attention, from text states."""
-        transformers = transformers_in_order(self._blocks())
-        return tuple(project_text(transformer, text_states) for transformer in transformers)
+    def project_text(self, text_states: Tensor) -> dict[str, TextKeysValues]:
+        """Keys and values ``(batch, heads, n, d)`` of every cross-attention, by transformer."""
+        transformers = transformer_layers(self._blocks())
+        return {name: project_text(layer, text_states) for name, layer in transformers.items()}
 
     def constants(self) -> BackboneConstants:
         """Everything that changes only with the weights."""
@@ -191,15 +191,20 @@ class VideoBackbone(nn.Module):
         )
         time = self.time_embedding(self.time_proj(timestep).to(weight.dtype))
         time = time + self.add_embedding(self.add_time_proj(time_ids).reshape(1, -1).to(weight.dtype))
-        blocks = self._blocks()
+        residuals, transformers = residual_layers(self._blocks()), transformer_layers(self._blocks())
         return BackboneConstants(
             time,
-            tuple(fold_time(residual, time) for residual in residuals_in_order(blocks)),
-            tuple(embed_frame_positions(t, config.frames) for t in transformers_in_order(blocks)),
+            {name: fold_time(layer, time) for name, layer in residuals.items()},
+            {name: embed_frame_positions(layer, config.frames) for name, layer in transformers.items()},
         )
 
-    def _blocks(self) -> list[nn.Module]:
-        return [*self.down_blocks, self.mid_block, *self.up_blocks]
+    def _blocks(self) -> dict[str, nn.Module]:
+        down, up = _named("down_blocks", self.down_blocks), _named("up_blocks", self.up_blocks)
+        return {**down, "mid_block": self.mid_block, **up}
+
+
+def _named(name: str, blocks: nn.ModuleList) -> dict[str, nn.Module]:
+    return {f"{name}.{i}": block for i, block in enumerate(blocks)}
 
 
 def _build_unet(config: SvamConfig) -> UNetSpatioTemporalConditionModel:

@@ -9,7 +9,7 @@ frame and pixel. The results are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from svam_ros.networks.attention import merge_heads, split_heads
+from svam_ros.networks.input_checks import InputError
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class FoldedBiases:
 
 @dataclass(frozen=True)
 class PassInputs:
-    """What the blocks take one after another while the image goes through them."""
+    """What the layers take besides the image, each under its name in the UNet."""
 
     frames: int
-    biases: Iterator[FoldedBiases]
-    transformers: Iterator[TransformerInputs]
+    biases: Mapping[str, FoldedBiases]
+    """Of every residual block: ``mid_block.resnets.0``."""
+    transformers: Mapping[str, TransformerInputs]
+    """Of every transformer: ``down_blocks.1.attentions.0``."""
 
 
 def fold_time(residual: Any, time_embedding: Tensor) -> FoldedBiases:
@@ -96,14 +99,53 @@ def embed_frame_positions(transformer: Any, frames: int) -> Tensor:
     return positions
 
 
-def transformers_in_order(blocks: list[Any]) -> list[Any]:
-    """The transformers of some UNet blocks, in the order in which they run."""
-    return [transformer for block in blocks for transformer in getattr(block, "attentions", None) or ()]
+def residual_layers(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """The residual blocks of some UNet blocks by name, in the order in which they run."""
+    return {
+        f"{name}.resnets.{i}": layer
+        for name, block in blocks.items()
+        for i, layer in enumerate(block.resnets)
+    }
 
 
-def residuals_in_order(blocks: list[Any]) -> list[Any]:
-    """The residual blocks of some UNet blocks, in the order in which they run."""
-    return [residual for block in blocks for residual in block.resnets]
+def transformer_layers(blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """The transformers of some UNet blocks by name, in the order in which they run."""
+    return {
+        f"{name}.attentions.{i}": layer
+        for name, block in blocks.items()
+        for i, layer in enumerate(getattr(block, "attentions", None) or ())
+    }
+
+
+def pass_inputs(
+    blocks: Mapping[str, Any],
+    frames: int,
+    biases: Mapping[str, FoldedBiases],
+    text: Mapping[str, TextKeysValues],
+    frame_positions: Mapping[str, Tensor],
+) -> PassInputs:
+    """What the layers of ``blocks`` take, from three tables by the layers' names.
+
+    Raises:
+        InputError: a table lacks a layer, or has one that is not in ``blocks``.
+    """
+    _check_layers("biases", biases, residual_layers(blocks))
+    transformers = transformer_layers(blocks)
+    _check_layers("text", text, transformers)
+    _check_layers("frame positions", frame_positions, transformers)
+    return PassInputs(
+        frames,
+        biases,
+        {name: TransformerInputs(text[name], frame_positions[name]) for name in transformers},
+    )
+
+
+def _check_layers(what: str, given: Mapping[str, Any], layers: Mapping[str, Any]) -> None:
+    if given.keys() != layers.keys():
+        raise InputError(
+            f"{what}: made by another network; missing are {sorted(layers.keys() - given.keys())}, "
+            f"too many are {sorted(given.keys() - layers.keys())}"
+        )
 
 
 def run_residual(block: Any, x: Tensor, biases: FoldedBiases, frames: int) -> Tensor:
@@ -132,14 +174,14 @@ def run_transformer(transformer: Any, x: Tensor, inputs: TransformerInputs) -> T
     return projected.transpose(1, 2).unflatten(2, (height, width)) + x
 
 
-def run_down_block(block: Any, x: Tensor, inputs: PassInputs) -> tuple[Tensor, list[Tensor]]:
+def run_down_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> tuple[Tensor, list[Tensor]]:
     """One level of the way down; also what the way up will need of it."""
     skips = []
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    for residual, transformer in zip(block.resnets, transformers, strict=True):
-        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
+    for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
+        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i}"], inputs.frames)
         if transformer is not None:
-            x = run_transformer(transformer, x, next(inputs.transformers))
+            x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
         skips.append(x)
     if block.downsamplers is not None:
         x = block.downsamplers[0](x)
@@ -147,23 +189,23 @@ def run_down_block(block: Any, x: Tensor, inputs: PassInputs) -> tuple[Tensor, l
     return x, skips
 
 
-def run_mid_block(block: Any, x: Tensor, inputs: PassInputs) -> Tensor:
+def run_mid_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> Tensor:
     """The coarsest level: residual, transformer, residual."""
-    x = run_residual(block.resnets[0], x, next(inputs.biases), inputs.frames)
-    for transformer, residual in zip(block.attentions, block.resnets[1:], strict=True):
-        x = run_transformer(transformer, x, next(inputs.transformers))
-        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
+    x = run_residual(block.resnets[0], x, inputs.biases[f"{name}.resnets.0"], inputs.frames)
+    for i, (transformer, residual) in enumerate(zip(block.attentions, block.resnets[1:], strict=True)):
+        x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
+        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i + 1}"], inputs.frames)
     return x
 
 
-def run_up_block(block: Any, x: Tensor, skips: list[Tensor], inputs: PassInputs) -> Tensor:
+def run_up_block(name: str, block: Any, x: Tensor, skips: list[Tensor], inputs: PassInputs) -> Tensor:
     """One level of the way up; takes what it needs off the end of ``skips``."""
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
-    for residual, transformer in zip(block.resnets, transformers, strict=True):
+    for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
         x = torch.cat([x, skips.pop()], dim=1)
-        x = run_residual(residual, x, next(inputs.biases), inputs.frames)
+        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i}"], inputs.frames)
         if transformer is not None:
-            x = run_transformer(transformer, x, next(inputs.transformers))
+            x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
     if block.upsamplers is not None:
         x = block.upsamplers[0](x)
     return x

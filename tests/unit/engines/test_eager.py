@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from support.networks import CONFIG, SENTENCES, observation, random_network, save_random_model
 
+from svam_ros.artifacts.model_directory import MANIFEST_FILE, ModelDirectoryError
 from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
 from svam_ros.engines.policy_engine import PredictionRefused
@@ -148,10 +151,48 @@ def test_joints_that_nothing_can_start_from_are_refused(model, positions, words)
         engine.infer(broken)
 
 
-@pytest.mark.parametrize(("text", "words"), [("", "has 0 tokens"), ("a" * 10_000, "has 10000 characters")])
-def test_an_absurd_instruction_is_refused(model, text, words):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has 0 tokens, allowed are 1 to 18"),
+        ("   ", "has 0 tokens, allowed are 1 to 18"),
+        ("a" * 10_000, "has 10000 characters, allowed are 1 to 256"),
+        ("lift " * 50, "has 50 tokens, allowed are 1 to 18"),
+    ],
+)
+def test_an_absurd_instruction_is_refused_with_what_is_allowed(model, text, words):
+    engine = EagerEngine(model)
     with pytest.raises(PredictionRefused, match=words):
-        EagerEngine(model).infer(observation(text))
+        engine.set_instruction(text)
+    with pytest.raises(PredictionRefused, match=words):
+        engine.infer(observation(text))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (37, 900, 3), (1080, 1920, 3)])
+def test_a_picture_of_another_size_is_brought_to_the_networks(model, shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    seen = dataclasses.replace(observation(), frame=CameraFrame(picture, 10**9))
+    assert np.all(np.isfinite(EagerEngine(model).infer(seen).actions))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "words"),
+    [
+        (None, "exec_horizon", 7, "exec_horizon is 7, allowed is 1 to pred_horizon 6"),
+        ("backbone", "frames", 0, "backbone.frames must be at least 1, got 0"),
+    ],
+)
+def test_no_engine_is_made_for_more_steps_than_were_trained_or_no_frames(
+    model, tmp_path, part, name, value, words
+):
+    changed = shutil.copytree(model.path, tmp_path / "small")
+    manifest = json.loads((changed / MANIFEST_FILE).read_text())
+    settings = manifest["config"] if part is None else manifest["config"][part]
+    assert settings[name] != value
+    settings[name] = value
+    (changed / MANIFEST_FILE).write_text(json.dumps(manifest))
+    with pytest.raises(ModelDirectoryError, match=words):
+        create_engine("eager", changed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -48,6 +48,7 @@ def poisoned(tensor: torch.Tensor, value: float) -> torch.Tensor:
             lambda x: x[:, :0],
             r"latent_noise: .*\(batch >= 1, 3, 8, 4, 4\), got \(2, 0, 8, 4, 4\)",
         ),
+        ("latent_noise", lambda x: x.half(), "latent_noise: expected float32 as the network, got float16"),
         ("latent_noise", lambda x: poisoned(x, float("nan")), "latent_noise: has values"),
         (
             "action_noise",
@@ -57,6 +58,7 @@ def poisoned(tensor: torch.Tensor, value: float) -> torch.Tensor:
         ("action_noise", lambda x: x[:, :2], r"action_noise: expected the shape \(batch >= 1, 6, 14\)"),
         ("joints", lambda x: x[:, :7], r"joints: expected the shape \(batch >= 1, 14\), got \(2, 7\)"),
         ("joints", lambda x: poisoned(x, float("nan")), "joints: has values that are not finite"),
+        ("joints", lambda x: x.double(), "joints: expected float32 as the network, got float64"),
         ("joints", lambda x: None, "needs the joints"),
     ],
 )
@@ -69,6 +71,58 @@ def test_a_wrong_input_is_named_with_what_was_expected(network, inputs, name, ch
 def test_joints_are_refused_by_a_network_without_proprioception(inputs):
     with pytest.raises(InputError, match="does not take the joints"):
         random_network(with_expert(CONFIG, proprioception=False))(*inputs.as_tuple())
+
+
+def test_the_action_expert_by_itself_refuses_the_same_joints(inputs):
+    """Training calls it without the rest of the network."""
+    expert = random_network().action_expert
+    context, goal_token = torch.zeros(2, 24, 96), inputs.condition.goal_token
+    with pytest.raises(InputError, match="needs the joints"):
+        expert.encode(context, goal_token, None)
+    with pytest.raises(InputError, match=r"joints: expected the shape \(batch >= 1, 14\), got \(2, 7\)"):
+        expert.encode(context, goal_token, inputs.joints[:, :7])
+    blind = random_network(with_expert(CONFIG, proprioception=False)).action_expert
+    with pytest.raises(InputError, match="does not take the joints"):
+        blind.encode(context, goal_token, inputs.joints)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda layers: layers.pop("mid_block.attentions.0"),
+            r"text: made by another network; missing are \['mid_block.attentions.0'\], too many are \[\]",
+        ),
+        (
+            lambda layers: layers.update({"down_blocks.2.attentions.0": layers["mid_block.attentions.0"]}),
+            r"text: .* missing are \[\], too many are \['down_blocks.2.attentions.0'\]",
+        ),
+    ],
+)
+def test_an_instruction_that_another_network_encoded_is_refused_by_layer(network, inputs, change, words):
+    layers = dict(inputs.condition.keys_values)
+    change(layers)
+    condition = dataclasses.replace(inputs.condition, keys_values=layers)
+    with pytest.raises(InputError, match=words):
+        network(*dataclasses.replace(inputs, condition=condition).as_tuple())
+
+
+@pytest.mark.parametrize("table", ["biases", "frame_positions"])
+@pytest.mark.parametrize("left_over", [True, False])
+def test_constants_that_are_left_over_or_missing_are_refused_by_layer(network, inputs, table, left_over):
+    backbone = network.video_backbone
+    constants = backbone.constants()
+    layers = dict(getattr(constants, table))
+    name = next(iter(layers))
+    if left_over:
+        layers["up_blocks.9"] = layers[name]
+    else:
+        del layers[name]
+    wrong = dataclasses.replace(constants, **{table: layers})
+    words = r"too many are \['up_blocks.9'\]" if left_over else rf"missing are \['{name}'\]"
+    latents = network.encode_image(inputs.image)
+    with pytest.raises(InputError, match=f"{table.replace('_', ' ')}: .*{words}"):
+        backbone(inputs.latent_noise, latents, inputs.condition.keys_values, wrong)
 
 
 def test_token_ids_of_another_length_or_type_are_refused(network):

@@ -159,10 +159,10 @@ def test_constants_are_those_of_the_weights():
     time = unet._time_embedding(timestep, BATCH, torch.zeros(1))
     assert_same(constants.time_embedding.expand(BATCH, -1), time)
     assert_other(unet._time_embedding(timestep + 1, BATCH, torch.zeros(1)), time)
-    blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks[:2]]
-    transformers = [t for block in blocks for t in getattr(block, "attentions", None) or ()]
     index = torch.arange(CONFIG.backbone.frames)
-    for transformer, positions in zip(transformers, constants.frame_positions, strict=True):
+    assert constants.frame_positions
+    for name, positions in constants.frame_positions.items():
+        transformer = unet.get_submodule(name)
         assert_same(positions, transformer.time_pos_embed(transformer.time_proj(index)))
 
 

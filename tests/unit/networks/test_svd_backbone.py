@@ -10,7 +10,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from support.networks import CONFIG, random_inputs, random_network
 from torch.nn import functional
 
-from svam_ros.networks.svd_backbone import SIGMA
+from svam_ros.networks.svd_backbone import SIGMA, BackboneConstants
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,28 @@ def test_features_and_video_are_those_of_diffusers_unet(network, diffusers_unet)
     root = math.sqrt(SIGMA**2 + 1)
     denoised = inputs.latent_noise / root - SIGMA / root * velocity
     torch.testing.assert_close(video, denoised, rtol=1e-9, atol=1e-9)
+
+
+def test_text_and_constants_bear_the_names_of_diffusers_layers(network, diffusers_unet):
+    """They are paired by name, so the order of a table says nothing."""
+    inputs = random_inputs(network)
+    backbone, text = network.video_backbone, inputs.condition.keys_values
+    with torch.no_grad():
+        constants = backbone.constants()
+        latents = network.encode_image(inputs.image)
+        before = backbone(inputs.latent_noise, latents, text, constants).features
+        turned = BackboneConstants(
+            constants.time_embedding,
+            dict(reversed(constants.biases.items())),
+            dict(reversed(constants.frame_positions.items())),
+        )
+        after = backbone(inputs.latent_noise, latents, dict(reversed(text.items())), turned).features
+    assert torch.equal(before, after)
+    for names, kind in (
+        (constants.biases, "SpatioTemporalResBlock"),
+        (text, "TransformerSpatioTemporalModel"),
+    ):
+        assert {type(diffusers_unet.get_submodule(name)).__name__ for name in names} == {kind}
 
 
 def test_frames_differ_although_every_frame_is_shown_the_same_image(network):
