@@ -24,7 +24,8 @@ from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.simulation.front_camera import SceneClass
-from svam_train.episodes.chunk_dataset import MOVABLE, ChunkDataset, draw_rows
+from svam_train.episodes.chunk_dataset import ChunkDataset, draw_rows
+from svam_train.episodes.scene_truth import MOVABLE
 from svam_train.joint_objective import (
     DepthUnits,
     TokenizedInstructions,

@@ -105,20 +105,38 @@ class EpisodeRows:
         parts = [self.episodes[e].chunks(np.array([p]), pred_horizon) for e, p in self._places(rows)]
         return np.concatenate(parts)
 
-    def scene_truth(self, rows: NDArray[np.int64], frame_offsets: Sequence[int]) -> dict[str, Tensor]:
-        """What simulation knows of the frames of :meth:`clips`, on the grid that it was recorded on.
+    def scene_truth(
+        self, rows: NDArray[np.int64], frame_offsets: Sequence[int], grid: int
+    ) -> dict[str, Tensor]:
+        """What simulation knows of the frames of :meth:`clips`.
+
+        Args:
+            rows: ``(batch,)``.
+            frame_offsets: as of :meth:`clips`.
+            grid: patches along a side; those that were recorded are averaged to it.
 
         Returns:
-            ``depth`` ``(batch, frames, grid, grid)`` m and ``segments``
-            ``(batch, frames, grid, grid, classes)``, shares that add up to 1; float32.
+            ``depth`` ``(batch, frames, grid, grid)`` m; ``segments`` ``(batch, frames, grid, grid, classes)``
+            shares that add up to 1; ``places`` ``(batch, frames, movable, 2)`` and ``visible``
+            ``(batch, frames, movable)`` as of :func:`svam_train.episodes.scene_truth.centres` and
+            ``visibility``. All float32.
 
         Raises:
-            DataError: an episode was not recorded in simulation.
+            DataError: an episode was not recorded in simulation, or the grid does not fit.
         """
-        return {
-            name: torch.from_numpy(np.asarray(self._gather(name, rows, frame_offsets), np.float32))
-            for name in ("depth", "segments")
+        from svam_train.episodes.scene_truth import centres, pooled, visibility  # MuJoCo loads with it
+
+        depth = self._gather("depth", rows, frame_offsets)
+        segments = self._gather("segments", rows, frame_offsets)
+        coarse = [pooled(v.reshape(-1, *v.shape[2:]), grid) for v in (depth, segments)]
+        shape = segments.shape[:2]
+        values = {
+            "depth": coarse[0].reshape(*shape, *coarse[0].shape[1:]),
+            "segments": coarse[1].reshape(*shape, *coarse[1].shape[1:]),
+            "places": centres(segments),
+            "visible": visibility(segments),
         }
+        return {name: torch.from_numpy(value) for name, value in values.items()}
 
     def _places(self, rows: NDArray[np.int64]) -> list[tuple[int, int]]:
         return list(zip(self._episode[rows].tolist(), self._picture[rows].tolist(), strict=True))

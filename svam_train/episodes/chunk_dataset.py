@@ -13,21 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from svam_ros.networks.normalization import Statistics, fit_normalization
-from svam_ros.simulation.front_camera import SceneClass
 from svam_ros.translation.preprocessing import image_to_network
 from svam_ros.types import ImageArray
 from svam_train.episodes.demonstration_files import Demonstration, DemonstrationError, load_demonstration
-
-MOVABLE = (SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM, SceneClass.POT, SceneClass.CUBE)
-"""Classes of things whose places are worth knowing."""
+from svam_train.episodes.scene_truth import centres, pooled, visibility
 
 _STILL_RAD = 1e-3
 """Arms that move less than this in a control step rest."""
 
 _REST_AHEAD_STEPS = 4
-
-_VISIBLE_SHARE = 0.001
-"""Of the picture: less than this is no place."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +82,10 @@ class ChunkDataset:
         self._rests = _joined(_next_rests(d) for d in demonstrations)
         self._frame_rows = _rows_of_frames(demonstrations, shape)
         self._images: ImageArray = _joined(d.images for d in demonstrations)
-        self._depth = _joined(_pooled(d.depth, shape.grid) for d in demonstrations)
-        self._segments = _joined(_pooled(d.segments, shape.grid) for d in demonstrations)
-        self._places = _joined(_centres(d.segments) for d in demonstrations)
-        self._visible = _joined(_visibility(d.segments) for d in demonstrations)
+        self._depth = _joined(_half(pooled(d.depth, shape.grid)) for d in demonstrations)
+        self._segments = _joined(_half(pooled(d.segments, shape.grid)) for d in demonstrations)
+        self._places = _joined(centres(d.segments) for d in demonstrations)
+        self._visible = _joined(visibility(d.segments) for d in demonstrations)
         self._timeline = _timeline(demonstrations)
         self._instruction = _instruction_codes(demonstrations, self.instructions)
 
@@ -170,6 +164,11 @@ def _joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(list(parts))
 
 
+def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """float16 holds mm and per mille."""
+    return values.astype(np.float16)
+
+
 def _next_rests(demonstration: Demonstration) -> NDArray[np.float64]:
     """``(n, 14)`` rad and m: the targets where the arms, not the grippers, stand still next.
 
@@ -192,36 +191,6 @@ def _instruction_codes(
 def _seeds_by_task(demonstrations: Sequence[Demonstration]) -> dict[str, tuple[int, ...]]:
     tasks = sorted({d.task for d in demonstrations})
     return {task: tuple(d.seed for d in demonstrations if d.task == task) for task in tasks}
-
-
-def _movable_shares(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, grid, grid, classes)`` -> ``(n, grid, grid, movable)``."""
-    return segments[..., [int(member) for member in MOVABLE]]
-
-
-def _visibility(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, movable)``: 1 where a class covers enough of the picture to have a place."""
-    return (_movable_shares(segments).mean(axis=(1, 2)) > _VISIBLE_SHARE).astype(np.float32)
-
-
-def _centres(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(n, movable, 2)`` row and column of the centre of what each class covers, -1 to 1."""
-    shares = _movable_shares(segments)
-    grid = segments.shape[1]
-    axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2.0 / grid) - 1.0
-    rows = (shares * axis[:, None, None]).sum(axis=(1, 2))
-    columns = (shares * axis[:, None]).sum(axis=(1, 2))
-    mass = np.maximum(shares.sum(axis=(1, 2)), 1e-6)
-    return (np.stack([rows, columns], axis=-1) / mass[..., None]).astype(np.float32)
-
-
-def _pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float16]:
-    """``(n, fine, fine, ...)`` -> ``(n, grid, grid, ...)`` averages; float16 holds mm and per mille."""
-    fine = patches.shape[1]
-    if fine % grid:
-        raise DemonstrationError(f"demonstrations with {fine} patches a side do not fit a grid of {grid}")
-    blocks = patches.reshape(len(patches), grid, fine // grid, grid, fine // grid, *patches.shape[3:])
-    return blocks.mean(axis=(2, 4)).astype(np.float16)
 
 
 def _rows_of_frames(demonstrations: Sequence[Demonstration], shape: ChunkShape) -> NDArray[np.int64]:

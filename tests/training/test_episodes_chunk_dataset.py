@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from support.made_up_demonstrations import made_up_demonstration
 
-from svam_train.episodes.chunk_dataset import MOVABLE, ChunkDataset, ChunkShape, draw_rows
+from svam_train.episodes.chunk_dataset import ChunkDataset, ChunkShape, draw_rows
 from svam_train.episodes.demonstration_files import (
     DemonstrationError,
     demonstration_path,
     load_demonstration,
     save_demonstration,
 )
+from svam_train.episodes.episodes import DataError
+from svam_train.episodes.scene_truth import MOVABLE
 
 SHAPE = ChunkShape(pred_horizon=16, frame_offsets=(0, 8), grid=8)
 
@@ -95,7 +97,7 @@ def test_rows_depend_on_seed_and_step_alone_and_share_the_batch_fairly(two_episo
 
 
 def test_a_grid_or_stride_that_does_not_fit_is_refused(two_episodes):
-    with pytest.raises(DemonstrationError, match="16 patches"):
+    with pytest.raises(DataError, match="16 patches"):
         ChunkDataset(two_episodes, dataclasses.replace(SHAPE, grid=7))
     with pytest.raises(DemonstrationError, match="one stride that divides"):
         ChunkDataset(two_episodes, dataclasses.replace(SHAPE, frame_offsets=(0, 3)))

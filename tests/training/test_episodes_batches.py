@@ -1,0 +1,127 @@
+"""A row is a picture of an episode; clips and chunks that start there are functions of it alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.made_up_demonstrations import made_up_demonstration
+
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.translation.preprocessing import ImagePreparation, image_to_network
+from svam_train.episodes.batches import EpisodeRows
+from svam_train.episodes.demonstration_files import save_demonstration
+from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
+from svam_train.episodes.sources import open_episodes
+from svam_train.episodes.statistics import fit_statistics
+
+ROBOT = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
+PREPARATION = ImagePreparation("centre_square", 128, "area")
+
+
+@pytest.fixture(scope="module")
+def demonstrations():
+    return [made_up_demonstration("lift_pot", 3), made_up_demonstration("place_to_pot", 4, pictures=9)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, demonstrations):
+    folder = tmp_path_factory.mktemp("demonstrations")
+    for demonstration in demonstrations:
+        save_demonstration(folder, demonstration)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return EpisodeRows(open_episodes(folder, PREPARATION, ROBOT))
+
+
+def test_rows_are_the_pictures_of_all_episodes_in_the_order_of_their_names(rows):
+    assert len(rows) == 12 + 9
+    assert [(e.identity, picture) for e, picture in (rows.where(0), rows.where(11), rows.where(12))] == [
+        ("lift_pot_000003", 0),
+        ("lift_pot_000003", 11),
+        ("place_to_pot_000004", 0),
+    ]
+    assert rows.rows_of("put the red cube into the pot").tolist() == list(range(12, 21))
+
+
+def test_a_clip_shows_the_pictures_of_its_moments_and_ends_in_the_last_one(rows, demonstrations):
+    batch = rows.clips(np.array([14, 1, 19]), (0, 4, 8))
+    assert batch["clips"].shape == (3, 3, 3, 128, 128)
+    assert batch["clips"].is_contiguous()
+    lift, place = (image_to_network(d.images) for d in demonstrations)
+    np.testing.assert_array_equal(batch["clips"][0], place[[2, 4, 6]])
+    np.testing.assert_array_equal(batch["clips"][1], lift[[1, 3, 5]])
+    np.testing.assert_array_equal(batch["clips"][2], place[[7, 8, 8]])
+    assert [rows.instructions[code] for code in batch["instructions"]] == [
+        demonstrations[i].instruction for i in (1, 0, 1)
+    ]
+
+
+def test_a_chunk_starts_one_period_after_its_picture_and_ends_in_the_last_target(
+    rows, demonstrations, folder
+):
+    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT), 8).statistics
+    where = np.array([14, 20])
+    batch = rows.chunks(where, statistics, 8)
+    place = demonstrations[1]
+    np.testing.assert_array_equal(batch["images"], image_to_network(place.images[[2, 8]]))
+    back = statistics.denormalise_actions(batch["actions"].double().numpy(), place.joints[[2, 8]])
+    held = np.concatenate([place.targets[16:], np.repeat(place.targets[-1:], 6, axis=0)])
+    np.testing.assert_allclose(back, [place.targets[4:12], held], atol=1e-6)
+    np.testing.assert_allclose(
+        statistics.joints.denormalise(batch["joints"].double().numpy()), place.joints[[2, 8]], atol=1e-6
+    )
+
+
+def test_a_row_does_not_depend_on_the_batch_that_it_is_in(rows, folder):
+    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT), 8).statistics
+    together = rows.chunks(np.array([3, 17, 8]), statistics, 8) | rows.clips(np.array([3, 17, 8]), (0, 2))
+    alone = rows.chunks(np.array([17]), statistics, 8) | rows.clips(np.array([17]), (0, 2))
+    for name, values in together.items():
+        np.testing.assert_array_equal(values[1:2], alone[name])
+
+
+def test_truths_of_simulation_belong_to_the_frames_of_the_clip(rows, demonstrations):
+    truth = rows.scene_truth(np.array([15, 0]), (0, 2), grid=8)
+    place = demonstrations[1]
+    pooled = place.depth[[3, 4]].reshape(2, 8, 2, 8, 2).mean((2, 4))
+    np.testing.assert_allclose(truth["depth"][0], pooled, atol=1e-3)
+    np.testing.assert_allclose(truth["segments"].sum(-1), 1.0, atol=5e-3)
+    row, column = np.argwhere(place.segments[3, :, :, 4] > 0)[0]
+    expected = [(row + 0.5) / 8 - 1, (column + 0.5) / 8 - 1]
+    np.testing.assert_allclose(truth["places"][0, 0, 2], expected, atol=1e-5)
+    assert truth["visible"][0, 0].tolist() == [0, 0, 1, 0]
+
+
+def test_frames_between_pictures_other_strides_and_missing_truths_are_refused(rows, demonstrations):
+    with pytest.raises(DataError, match="use multiples of that"):
+        rows.clips(np.array([0]), (0, 3))
+    lift, place = (episode(d) for d in demonstrations)
+    with pytest.raises(DataError, match="use one stride"):
+        EpisodeRows(EpisodeSet("two", ROBOT, PREPARATION, (lift, dataclasses.replace(place, stride=3))))
+    blind = EpisodeRows(EpisodeSet("real", ROBOT, PREPARATION, (dataclasses.replace(lift, depth=None),)))
+    with pytest.raises(DataError, match="'lift_pot_3' has no depth: only simulation knows"):
+        blind.scene_truth(np.array([0]), (0,), grid=8)
+
+
+def test_two_episodes_of_one_name_are_refused(demonstrations):
+    lift = episode(demonstrations[0])
+    with pytest.raises(DataError, match="two episodes are called 'lift_pot_3'"):
+        EpisodeSet("twice", ROBOT, PREPARATION, (lift, lift))
+
+
+def episode(d) -> Episode:
+    """The same in memory."""
+    return Episode(
+        identity=f"{d.task}_{d.seed}",
+        task=d.task,
+        instruction=d.instruction,
+        stride=d.stride,
+        images=d.images,
+        joints=d.joints,
+        targets=d.targets,
+        depth=d.depth,
+        segments=d.segments,
+    )

@@ -1,0 +1,109 @@
+"""Splits by identity stay as they are when data is added; statistics say which data they are of."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.made_up_demonstrations import made_up_demonstration
+
+from svam_ros.artifacts.statistics_file import statistics_id
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
+from svam_train.episodes.splits import is_held_out, split
+from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
+
+ROBOT = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
+
+
+def episodes(count: int) -> EpisodeSet:
+    made_up = [made_up_demonstration(seed=seed, pictures=4, size=16) for seed in range(count)]
+    return EpisodeSet(
+        "made up",
+        ROBOT,
+        ImagePreparation("centre_square", 16, "area"),
+        tuple(
+            Episode(f"lift_pot_{d.seed:06d}", d.task, d.instruction, d.stride, d.images, d.joints, d.targets)
+            for d in made_up
+        ),
+    )
+
+
+def test_adding_episodes_moves_none_from_one_side_to_the_other():
+    few, many = split(episodes(30), 0.25, seed=5), split(episodes(40), 0.25, seed=5)
+    names = [[{e.identity for e in side} for side in sides] for sides in (few, many)]
+    assert names[0][0] < names[1][0]
+    assert names[0][1] <= names[1][1]
+    assert not names[1][0] & names[1][1]
+    assert len(names[1][0] | names[1][1]) == 40
+    other = {e.identity for e in split(episodes(40), 0.25, seed=6)[1]}
+    assert other != names[1][1]
+
+
+def test_the_share_is_kept_on_average():
+    held_out = [is_held_out(f"episode_{i:06d}", 0.1, seed=0) for i in range(5000)]
+    assert 0.085 < np.mean(held_out) < 0.115
+
+
+def test_a_split_with_an_empty_side_is_refused():
+    with pytest.raises(DataError, match="0 are held out; both are needed"):
+        split(episodes(2), 0.0, seed=0)
+
+
+def test_statistics_of_absolute_targets_are_ranges_of_the_targets():
+    data = episodes(6)
+    fitted = fit_statistics(data, 4)
+    targets = np.concatenate([e.targets for e in data]).astype(np.float64)
+    low, high = np.percentile(targets, [1, 99], axis=0)
+    np.testing.assert_allclose(fitted.statistics.actions.normalise(low), -1, atol=1e-9)
+    np.testing.assert_allclose(fitted.statistics.actions.normalise(high), 1, atol=1e-9)
+    assert not any(fitted.statistics.relative_to_joints)
+
+
+def test_statistics_of_relative_actions_are_of_the_ways_from_the_joints():
+    data = episodes(6)
+    relative = tuple(i not in (6, 13) for i in range(14))
+    fitted = fit_statistics(data, 4, relative_to_joints=relative, method="moments")
+    chunks = np.concatenate([e.chunks(np.arange(len(e)), 4) for e in data])
+    joints = np.concatenate([e.joints for e in data])
+    normalised = fitted.statistics.normalise_actions(chunks, joints).reshape(-1, 14)
+    ways = (chunks - joints[:, None]).reshape(-1, 14)
+    moves = np.array(relative) & (ways.std(axis=0) > 0.02)
+    assert moves.sum() >= 6
+    np.testing.assert_allclose(normalised.mean(axis=0)[moves], 0, atol=1e-9)
+    np.testing.assert_allclose(normalised.std(axis=0)[moves], 1, atol=1e-9)
+    absolute = fit_statistics(data, 4, method="moments").statistics.actions
+    assert fitted.statistics.actions.offset[6] == absolute.offset[6]
+    assert fitted.statistics.actions.scale[13] == absolute.scale[13]
+
+
+def test_the_identity_is_of_numbers_and_data_and_survives_the_file():
+    fitted = fit_statistics(episodes(6), 4)
+    assert IdentifiedStatistics.from_json(fitted.to_json()) == fitted
+    assert len(fitted.id) == 64
+    elsewhere = dataclasses.replace(fitted, data="0" * 64)
+    assert elsewhere.id != fitted.id
+    assert statistics_id(elsewhere.statistics) == statistics_id(fitted.statistics)
+    with pytest.raises(DataError, match="edited"):
+        IdentifiedStatistics.from_json(fitted.to_json().replace(fitted.data, "0" * 64))
+    with pytest.raises(DataError, match="no statistics of a run"):
+        IdentifiedStatistics.from_json("{}")
+
+
+@pytest.mark.parametrize(
+    ("data", "flags", "sentence"),
+    [
+        (episodes(2), (True,), "relative_to_joints has 1 flags, made up has 14 joints"),
+        (episodes(2).subset("empty", ()), None, "no episodes to compute statistics from"),
+    ],
+)
+def test_statistics_of_nothing_or_with_other_flags_are_refused(data, flags, sentence):
+    with pytest.raises(DataError, match=sentence):
+        fit_statistics(data, 4, relative_to_joints=flags)
+
+
+def test_statistics_of_numbers_that_are_not_finite_are_refused():
+    data = episodes(2)
+    data[0].targets[3, 2] = np.nan
+    with pytest.raises(DataError, match="finite"):
+        fit_statistics(data, 4)
