@@ -282,11 +282,12 @@ class _Training:
     def _finish(self) -> None:
         with self._looking() as module:
             tensors = self._gathered(self.objective.network_tensors(module))
+            # Written while the module carries the averages: the tensors may be its own memory.
+            if self.main:
+                unfinished = self.folder.weights.with_name(f"{self.folder.weights.name}.unfinished")
+                write_tensors(unfinished, tensors, {"steps": str(self.step)})
+                unfinished.replace(self.folder.weights)
         if self.main:
-            self.folder.path.mkdir(exist_ok=True)
-            unfinished = self.folder.weights.with_name(f"{self.folder.weights.name}.unfinished")
-            write_tensors(unfinished, tensors, {"steps": str(self.step)})
-            unfinished.replace(self.folder.weights)
             facts = {"steps": self.step, "trained_s": round(self.trained_s, 1)}
             write_json(self.folder.path / FINISHED_FILE, facts | machine_facts(self.accelerator))
         self.accelerator.wait_for_everyone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -28,8 +29,15 @@ def make_accelerator(precision: Precision) -> Accelerator:
     try:
         accelerator = Accelerator(mixed_precision=precision)
     except ValueError as error:
-        raise RunError(f"precision {precision} cannot be had here: {error}") from error
+        raise RunError(f"precision {precision} cannot be had: {error}") from error
+    if precision != "no" and not accelerator.native_amp:
+        raise RunError(
+            f"precision {precision} cannot be had on {accelerator.device.type}, accelerate would compute in "
+            f"float32; use bf16 or no"
+        )
     kind = accelerator.distributed_type
+    if kind != DistributedType.FSDP and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise RunError(f"FSDP was asked for, but is for several GPUs; accelerate made it {kind.value}")
     if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
         raise RunError("FSDP's first version is not supported; launch with --fsdp_version 2")
     plain = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP)
@@ -61,6 +69,7 @@ def machine_facts(accelerator: Accelerator) -> dict[str, Any]:
     cuda = device.type == "cuda"
     return {
         "processes": accelerator.num_processes,
+        "arrangement": str(accelerator.distributed_type.value),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

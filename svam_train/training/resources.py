@@ -79,4 +79,4 @@ def check_memory(needs: Needs, device: torch.device) -> Iterator[str]:
 
 def _size(count: int) -> str:
     """Bytes as a person reads them."""
-    return f"{count / _GIB:.2f} GiB" if count >= _GIB / 100 else f"{count / (1 << 20):.2f} MiB"
+    return f"{count / _GIB:.2f} GiB" if count >= _GIB else f"{count / (1 << 20):.2f} MiB"

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import FullyShardedDataParallelPlugin
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from svam_train.recipes.training_settings import TrainingSettings
@@ -87,12 +90,36 @@ class MadeUpObjective:
         return {f"network.{name}": value for name, value in module.get_submodule("body").state_dict().items()}
 
 
+def shard_on_cpu() -> None:
+    """Let accelerate shard parameters (FSDP 2) over processes without GPUs, where it would only copy them.
+
+    torch itself can do it; so the loop's way with sharded tensors is tested on any machine.
+    """
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        reshard_after_forward=True,
+        auto_wrap_policy="size_based_wrap",
+        min_num_params=20,
+        cpu_ram_efficient_loading=False,
+    )
+    original = AcceleratorState.__init__
+
+    def sharding(self: AcceleratorState, *arguments, **options) -> None:
+        original(self, *arguments, **options)
+        self.fsdp_plugin = plugin
+        self.distributed_type = DistributedType.FSDP
+
+    AcceleratorState.__init__ = sharding
+
+
 def main() -> int:
     """Train in the folder that is named first."""
     torch.set_num_threads(1)
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     values = json.loads(arguments[1]) if len(arguments) > 1 else {}
     objective = MadeUpObjective(dropout=values.pop("dropout", 0.2), pause_s=values.pop("pause_s", 0.0))
+    if values.pop("sharded", False):
+        shard_on_cpu()
     settings = TrainingSettings(**{**vars(SETTINGS), **values})
     try:
         train(objective, settings, RunFolder(Path(arguments[0]), settings), resume="--resume" in sys.argv)
