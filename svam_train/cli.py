@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 import tyro
 
-from svam_ros.parameters import TaskName
+from svam_ros.parameters import PolicyParameters, TaskName
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.open_settings import OpenSettings
 from svam_train.loop_settings import LoopSettings
 from svam_train.recipe import TrainingRecipe
-from svam_train.training.progress_bar import progress_bar
+from svam_train.training.progress_bar import ProgressBar, progress_bar
 
 if TYPE_CHECKING:  # MuJoCo loads with it
     from svam_train.closed_loop import Policy
@@ -27,8 +30,11 @@ EXIT_INTERRUPTED = 130
 
 Tasks = tuple[TaskName, ...]
 
+TINY_IMAGE = ImagePreparation("centre_square", 128, "area")
+
 EXAMPLES = """examples:
   svam-train demonstrations --lift-pot 60 --place-to-pot 150
+  svam-train check-data runs/demonstrations
   svam-train tiny --run runs/tiny
   svam-train publish --output models/tiny
   svam-train evaluate --model models/tiny --episodes 40 --loop.latency-ms 120 --json evaluation.json
@@ -94,8 +100,21 @@ class Evaluate:
     """Write the results to this file, anew after every episode."""
 
 
+@dataclass(frozen=True)
+class CheckData:
+    """Look at a folder of demonstrations, MCAP episodes or a LeRobot v3.0 data set, episode by episode."""
+
+    path: tyro.conf.Positional[Path]
+    profile: str = PolicyParameters.profile
+    """Robot profile that the episodes have to be of: a name, or a path to a file of your own."""
+    image: ImagePreparation = TINY_IMAGE
+    """How the network that is to be trained wants its pictures."""
+    source: tyro.conf.OmitArgPrefixes[OpenSettings] = field(default_factory=OpenSettings)
+
+
 Command = Union[
     Annotated[Demonstrations, tyro.conf.subcommand("demonstrations")],
+    Annotated[CheckData, tyro.conf.subcommand("check-data")],
     Annotated[Tiny, tyro.conf.subcommand("tiny")],
     Annotated[Publish, tyro.conf.subcommand("publish")],
     Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
@@ -112,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     handlers: dict[type, Callable[..., None]] = {
         Demonstrations: record,
+        CheckData: check_data,
         Tiny: train,
         Publish: publish_run,
         Evaluate: evaluate_policy,
@@ -141,6 +161,29 @@ def record(options: Demonstrations) -> None:
             options.folder, counts, RECORDING, options.workers
         ):
             bar.show(f"{task} seed {seed}{'' if success else ' failed'}", int(success))
+
+
+def check_data(options: CheckData) -> None:
+    """Run ``svam-train check-data``."""
+    from svam_ros.cobot import load_cobot, load_robot_profile
+    from svam_train.episodes.checks import check_episodes
+    from svam_train.episodes.data_table import data_table
+    from svam_train.episodes.episodes import RobotFacts
+    from svam_train.episodes.sources import open_episodes
+
+    robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
+    with ExitStack() as stack:
+        bars: list[ProgressBar] = []
+
+        def told(done: int, total: int, name: str) -> None:
+            if not bars:  # how many there are is known from here on
+                bars.append(stack.enter_context(progress_bar(total)))
+            bars[0].show(name, min(done, 1))
+
+        episodes = open_episodes(options.path, options.image, robot, options.source, told)
+    for line in data_table(episodes, robot, options.image):
+        print(line)
+    check_episodes(episodes, robot, options.image)
 
 
 def train(options: Tiny) -> None:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.episodes.checks import Verdict, verdicts
+from svam_train.episodes.checks import verdicts
 from svam_train.episodes.episodes import EpisodeSet, RobotFacts
 
 
-def data_table(
-    episodes: EpisodeSet, robot: RobotFacts, preparation: ImagePreparation
-) -> tuple[list[str], bool]:
-    """The lines of the table, and whether all episodes in use can be trained on."""
+def data_table(episodes: EpisodeSet, robot: RobotFacts, preparation: ImagePreparation) -> Iterator[str]:
+    """The lines of the table: every episode and what was left out, every sentence, and the sum of it."""
     rows = list(verdicts(episodes, robot, preparation))
-    return list(_lines(episodes, rows)), all(row.problem is None for row in rows)
-
-
-def _lines(episodes: EpisodeSet, rows: Sequence[Verdict]) -> Iterator[str]:
     names = [row.identity for row in rows] + [out.name for out in episodes.left_out]
     width = max(len("episode"), *(len(name) for name in names))
     yield f"{'episode':{width}}  {'pictures':>8}  {'seconds':>7}  verdict"

@@ -16,6 +16,7 @@ from svam_train.episodes.episodes import CorruptShard, DataError, Episode, Episo
 from svam_train.episodes.imports import FOLDER, Imports, ImportSettings
 from svam_train.episodes.lerobot_layout import read_layout
 from svam_train.episodes.mcap_import import import_mcap, was_unsuccessful
+from svam_train.episodes.open_settings import OpenSettings
 from svam_train.episodes.robot_checks import check_camera, check_joint_names
 
 RECIPE_FILE = "recipe.json"
@@ -23,22 +24,6 @@ RECIPE_FILE = "recipe.json"
 
 Told = Callable[[int, int, str], None]
 """Is told how many of how many episodes are open, and which one is next."""
-
-
-@dataclass(frozen=True)
-class OpenSettings:
-    """What may be chosen when data is opened."""
-
-    stride: int = 2
-    """Control steps from one picture to the next, where the source leaves the choice."""
-    camera: str | None = None
-    """Key of the front camera's video in a LeRobot data set that has several."""
-    skip_corrupt: bool = False
-    """Pass over damaged files, and say so, instead of refusing."""
-    keep_unsuccessful: bool = False
-    """Use MCAP episodes too that say of themselves that the task was not done."""
-    cache: Path | None = None
-    """Where imported episodes are kept; by default a hidden folder in the data's."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,9 @@ def open_episodes(
             opened = candidate.open()
         except CorruptShard as error:
             if not settings.skip_corrupt:
-                raise CorruptShard(f"{error}; or pass over such files with skip_corrupt") from error
+                raise CorruptShard(
+                    f"{error}; or pass over such files (skip_corrupt, --skip-corrupt)"
+                ) from error
             opened = LeftOut(candidate.name, str(error))
         if isinstance(opened, Episode):
             episodes.append(opened)

@@ -14,7 +14,8 @@ from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.checks import check_episodes, verdicts
 from svam_train.episodes.demonstration_files import demonstration_path, save_demonstration
 from svam_train.episodes.episodes import CorruptShard, DataError, EpisodeSet, RobotFacts
-from svam_train.episodes.sources import OpenSettings, open_episodes
+from svam_train.episodes.open_settings import OpenSettings
+from svam_train.episodes.sources import open_episodes
 from svam_train.episodes.statistics import fit_statistics
 from svam_train.episodes.stored_rows import StoredRows
 

@@ -11,7 +11,8 @@ from svam_ros.cobot import load_robot_profile
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.checks import check_episodes
 from svam_train.episodes.episodes import CorruptShard, DataError, RobotFacts
-from svam_train.episodes.sources import OpenSettings, open_episodes
+from svam_train.episodes.open_settings import OpenSettings
+from svam_train.episodes.sources import open_episodes
 
 ROBOT = RobotFacts.of(COBOT, load_robot_profile("cobot_magic"))
 SMALL = ImagePreparation("centre_square", 32, "area")

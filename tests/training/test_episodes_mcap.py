@@ -10,7 +10,8 @@ from svam_ros.translation.preprocessing import ImagePreparation, prepare_observa
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.checks import check_episodes
 from svam_train.episodes.episodes import CorruptShard, DataError, RobotFacts
-from svam_train.episodes.sources import OpenSettings, open_episodes
+from svam_train.episodes.open_settings import OpenSettings
+from svam_train.episodes.sources import open_episodes
 from svam_train.episodes.statistics import fit_statistics
 
 ROBOT = RobotFacts.of(COBOT, PROFILE)
