@@ -18,12 +18,12 @@ import tyro
 from svam_ros.parameters import PolicyParameters, TaskName
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.open_settings import OpenSettings
-from svam_train.loop_settings import LoopSettings
+from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.recipe import TrainingRecipe
 from svam_train.training.progress_bar import ProgressBar, progress_bar
 
 if TYPE_CHECKING:  # MuJoCo loads with it
-    from svam_train.closed_loop import Policy
+    from svam_train.evaluation.closed_loop import Policy
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
@@ -169,7 +169,7 @@ def check_data(options: CheckData) -> None:
     from svam_train.episodes.checks import check_episodes
     from svam_train.episodes.data_table import data_table
     from svam_train.episodes.episodes import RobotFacts
-    from svam_train.episodes.sources import open_episodes
+    from svam_train.episodes.sources import survey_episodes
 
     robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     with ExitStack() as stack:
@@ -180,9 +180,11 @@ def check_data(options: CheckData) -> None:
                 bars.append(stack.enter_context(progress_bar(total)))
             bars[0].show(name, min(done, 1))
 
-        episodes = open_episodes(options.path, options.image, robot, options.source, told)
+        episodes, refused = survey_episodes(options.path, options.image, robot, options.source, told)
     for line in data_table(episodes, robot, options.image):
         print(line)
+    if refused:
+        raise refused[0]
     check_episodes(episodes, robot, options.image)
 
 
@@ -207,8 +209,8 @@ def train(options: Tiny) -> None:
 
 def publish_run(options: Publish) -> None:
     """Run ``svam-train publish``."""
-    from svam_train.evaluation_report import load_reports
-    from svam_train.publishing import Publication, publish
+    from svam_train.evaluation.evaluation_report import load_reports
+    from svam_train.publishing.joint_model import Publication, publish
     from svam_train.tiny_recipe import RECORDING, open_run, recipe_of_run
 
     training = open_run(recipe_of_run(options.run), options.demonstrations, options.run)
@@ -220,8 +222,8 @@ def publish_run(options: Publish) -> None:
 
 def evaluate_policy(options: Evaluate) -> None:
     """Run ``svam-train evaluate``."""
-    from svam_train.closed_loop import evaluate
-    from svam_train.evaluation_report import reports_to_json, summarise
+    from svam_train.evaluation.closed_loop import evaluate
+    from svam_train.evaluation.evaluation_report import reports_to_json, summarise
 
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}; make it first")
@@ -241,7 +243,7 @@ def evaluate_policy(options: Evaluate) -> None:
 def _policy(options: Evaluate) -> Policy:
     """The model, or the baseline with the model's horizons."""
     from svam_ros.artifacts.model_directory import open_model, resolve_model
-    from svam_train.closed_loop import ReplayPolicy, engine_policy
+    from svam_train.evaluation.closed_loop import ReplayPolicy, engine_policy
 
     if options.policy != "replay":
         return engine_policy(options.model, blind=options.policy == "blind")

@@ -83,7 +83,8 @@ class PictureGrid:
         if distance_s > LONGEST_GAP_S:
             raise DataError(
                 f"{worst * self._stride * self._period_s:.2f} s after the start the nearest picture is "
-                f"{distance_s:.2f} s away, allowed is {LONGEST_GAP_S} s: did the camera pause?"
+                f"{distance_s:.2f} s away, allowed is {LONGEST_GAP_S} s: did the camera pause? "
+                f"Take the episode out"
             )
         punctual = np.abs(lateness).max() < _PUNCTUAL_STEPS
         images, joints = np.stack([s.image for s in seen]), np.stack([s.joints for s in seen])
@@ -116,7 +117,7 @@ def targets_on_grid(
         begin = inside[worst - 1] if worst else 0.0
         raise DataError(
             f"{begin:.2f} s after the start there are no set-points for {gaps[worst]:.2f} s, allowed is "
-            f"{LONGEST_GAP_S} s: was the robot stopped in between? Record it as two episodes"
+            f"{LONGEST_GAP_S} s: was the robot stopped? Take the episode out, or record it as two"
         )
     columns = [np.interp(wanted, moments_s, column) for column in positions.T]
     return np.stack(columns, axis=-1).astype(np.float32)

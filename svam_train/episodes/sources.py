@@ -22,6 +22,8 @@ from svam_train.episodes.robot_checks import check_camera, check_joint_names
 RECIPE_FILE = "recipe.json"
 """Beside demonstrations: how they were recorded."""
 
+_UNFINISHED = "not finished: what a killed recording left"
+
 Told = Callable[[int, int, str], None]
 """Is told how many of how many episodes are open, and which one is next."""
 
@@ -53,32 +55,71 @@ def open_episodes(
     Raises:
         DataError: nothing in it, of several kinds, another robot or camera, or a damaged file.
     """
-    settings = settings or OpenSettings()
+    data, refused = _survey(path, preparation, robot, settings or OpenSettings(), told, go_on=False)
+    if refused:
+        raise refused[0]
+    if not len(data):
+        reasons = "".join(f"; {out.name}: {out.reason}" for out in data.left_out[:3])
+        raise DataError(f"{path}: of {len(data.left_out)} episodes none can be used{reasons}")
+    return data
+
+
+def survey_episodes(
+    path: Path,
+    preparation: ImagePreparation,
+    robot: RobotFacts,
+    settings: OpenSettings | None = None,
+    told: Told | None = None,
+) -> tuple[EpisodeSet, list[DataError]]:
+    """As :func:`open_episodes`, but goes on where one episode is refused.
+
+    Returns:
+        The episodes that can be opened, the others among :attr:`EpisodeSet.left_out`; and the errors that
+        :func:`open_episodes` would have raised.
+
+    Raises:
+        DataError: the folder as a whole cannot be opened.
+    """
+    return _survey(path, preparation, robot, settings or OpenSettings(), told, go_on=True)
+
+
+def _survey(
+    path: Path,
+    preparation: ImagePreparation,
+    robot: RobotFacts,
+    settings: OpenSettings,
+    told: Told | None,
+    *,
+    go_on: bool,
+) -> tuple[EpisodeSet, list[DataError]]:
+    """The episodes, and the errors of those that must not be passed over: at most one unless ``go_on``."""
     candidates = _candidates(path, preparation, robot, settings)
     episodes: list[Episode] = []
-    left_out: list[LeftOut] = [
-        LeftOut(part.name, "not finished: what a killed recording left")
-        for part in sorted(path.rglob(f"*.mcap{PART_SUFFIX}"))
-    ]
+    left_out = [LeftOut(part.name, _UNFINISHED) for part in sorted(path.rglob(f"*.mcap{PART_SUFFIX}"))]
+    refused: list[DataError] = []
     for done, candidate in enumerate(candidates):
         if told is not None:
             told(done, len(candidates), candidate.name)
         try:
             opened = candidate.open()
-        except CorruptShard as error:
-            if not settings.skip_corrupt:
-                raise CorruptShard(
-                    f"{error}; or pass over such files (skip_corrupt, --skip-corrupt)"
-                ) from error
+        except DataError as error:
             opened = LeftOut(candidate.name, str(error))
+            if not (settings.skip_corrupt and isinstance(error, CorruptShard)):
+                refused.append(_with_way_out(error))
         if isinstance(opened, Episode):
             episodes.append(opened)
         else:
             left_out.append(opened)
-    if not episodes:
-        reasons = "".join(f"; {out.name}: {out.reason}" for out in left_out[:3])
-        raise DataError(f"{path}: of {len(candidates)} episodes none can be used{reasons}")
-    return EpisodeSet(path.name or str(path), robot, preparation, tuple(episodes), tuple(left_out))
+        if refused and not go_on:
+            break
+    name = path.name or str(path)
+    return EpisodeSet(name, robot, preparation, tuple(episodes), tuple(left_out)), refused
+
+
+def _with_way_out(error: DataError) -> DataError:
+    if not isinstance(error, CorruptShard):
+        return error
+    return CorruptShard(f"{error}; or pass over damaged files (skip_corrupt, --skip-corrupt)")
 
 
 def _candidates(

@@ -48,7 +48,10 @@ def test_damaged_files_are_in_the_table_when_they_are_passed_over(tmp_path, caps
     record(tmp_path, 1)
     demonstration_path(tmp_path, "lift_pot", 2).write_bytes(b"PK")
     assert main(["check-data", str(tmp_path), *IMAGE]) == EXIT_REFUSED
-    assert "lift_pot_000002.npz: no episode can be read" in capsys.readouterr().err
+    refused = capsys.readouterr()
+    assert "lift_pot_000002.npz: no episode can be read" in refused.err
+    table = [line.split() for line in refused.out.splitlines()]
+    assert ["lift_pot_000001", "6", "0.48", "good"] in table
     assert main(["check-data", str(tmp_path), *IMAGE, "--skip-corrupt"]) == 0
     output = capsys.readouterr().out
     assert "left out: " in output

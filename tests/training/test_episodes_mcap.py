@@ -94,7 +94,10 @@ def test_a_damaged_recording_is_named_and_passed_over_only_when_asked(tmp_path):
     ("recording", "sentence"),
     [
         (Recording(camera_pause_s=(0.8, 1.4)), r"0\.\d+ s away.*did the camera pause"),
-        (Recording(command_pause_s=(0.8, 1.4)), r"no set-points for 0\.6. s.*Record it as two episodes"),
+        (
+            Recording(command_pause_s=(0.8, 1.4)),
+            r"no set-points for 0\.6. s.*or record it as two",
+        ),
         (Recording(command_pause_s=(0.0, 9.0)), "it holds no set-points"),
         (Recording(bad_set_point_at_s=1.0), "a set-point cannot be read: left arm: .*not finite"),
         (Recording(metadata={"policy_node profile": "nothing"}), "unknown robot profile 'nothing'"),
