@@ -2,9 +2,9 @@
 
 import pytest
 
-from svam_train.closed_loop import Episode
-from svam_train.evaluation_report import load_reports, reports_to_json, summarise
-from svam_train.loop_settings import LoopSettings
+from svam_train.evaluation.closed_loop import Episode
+from svam_train.evaluation.evaluation_report import load_reports, reports_to_json, summarise
+from svam_train.evaluation.loop_settings import LoopSettings
 
 
 def test_reports_count_by_task_and_survive_their_file(tmp_path):

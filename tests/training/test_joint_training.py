@@ -12,12 +12,12 @@ from support.made_up_demonstrations import INSTRUCTIONS, made_up_demonstration
 from svam_ros.artifacts.model_directory import open_model
 from svam_ros.engines import create_engine
 from svam_ros.types import ArmState, CameraFrame, Observation
-from svam_train.closed_loop import Episode
 from svam_train.episodes.chunk_dataset import ChunkDataset, ChunkShape
-from svam_train.evaluation_report import summarise
+from svam_train.evaluation.closed_loop import Episode
+from svam_train.evaluation.evaluation_report import summarise
+from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.joint_training import JointTraining
-from svam_train.loop_settings import LoopSettings
-from svam_train.publishing import Publication, commands, publish
+from svam_train.publishing.joint_model import Publication, commands, publish
 from svam_train.recipe import LossWeights, TrainingRecipe
 from svam_train.tiny_recipe import RECORDING, recipe_of_run
 from svam_train.training_checkpoint import FILE_NAME, CheckpointError

@@ -20,9 +20,9 @@ from svam_ros.artifacts.model_saving import ModelContents, save_model
 from svam_ros.cobot import load_cobot
 from svam_ros.simulation.tasks import TASKS
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.evaluation_report import EvaluationReport
+from svam_train.evaluation.evaluation_report import EvaluationReport
+from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.joint_training import JointTraining
-from svam_train.loop_settings import LoopSettings
 from svam_train.recipe import TrainingRecipe
 
 

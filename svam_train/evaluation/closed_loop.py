@@ -30,7 +30,7 @@ from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import ActionChunk, CameraFrame, FloatArray, Observation
 from svam_train.demonstrations import EVALUATION_SEEDS_FROM
 from svam_train.episodes.demonstration_files import load_demonstration
-from svam_train.loop_settings import LoopSettings
+from svam_train.evaluation.loop_settings import LoopSettings
 
 RUN_ID = "closed-loop"
 

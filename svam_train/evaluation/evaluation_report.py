@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from svam_ros.profiling.success_rate import SuccessRate
-from svam_train.closed_loop import Episode
-from svam_train.loop_settings import LoopSettings
+from svam_train.evaluation.closed_loop import Episode
+from svam_train.evaluation.loop_settings import LoopSettings
 
 
 @dataclass(frozen=True)

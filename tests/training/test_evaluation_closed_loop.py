@@ -12,9 +12,15 @@ from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import START_NS, SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import CameraFrame
-from svam_train.closed_loop import EnginePolicy, ReplayPolicy, engine_policy, front_camera, run_episode
 from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
-from svam_train.loop_settings import LoopSettings
+from svam_train.evaluation.closed_loop import (
+    EnginePolicy,
+    ReplayPolicy,
+    engine_policy,
+    front_camera,
+    run_episode,
+)
+from svam_train.evaluation.loop_settings import LoopSettings
 
 STEP_NS = 40_000_000
 

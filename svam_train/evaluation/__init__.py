@@ -1,0 +1,1 @@
+"""How often a policy does its tasks in closed loop, beside baselines."""
