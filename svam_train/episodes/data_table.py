@@ -19,13 +19,14 @@ def data_table(episodes: EpisodeSet, robot: RobotFacts, preparation: ImagePrepar
     for row in rows:
         yield f"{row.identity:{width}}  {row.pictures:8}  {row.seconds:7.2f}  {row.problem or 'good'}"
     for out in episodes.left_out:
-        yield f"{out.name:{width}}  {'':8}  {'':7}  left out: {out.reason}"
+        yield f"{out.name:{width}}  {'':8}  {'':7}  {'refused' if out.refused else 'left out'}: {out.reason}"
+    refused = sum(out.refused for out in episodes.left_out)
     good = [row for row in rows if row.problem is None]
     yield ""
     for instruction, count in sorted(Counter(episode.instruction for episode in episodes).items()):
         yield f"{count:4} x '{instruction}'"
     yield (
-        f"{episodes.name}: {len(good)} good, {len(rows) - len(good)} not to be trained on, "
-        f"{len(episodes.left_out)} left out; {sum(row.pictures for row in good)} pictures, "
+        f"{episodes.name}: {len(good)} good, {len(rows) - len(good) + refused} not to be trained on, "
+        f"{len(episodes.left_out) - refused} left out; {sum(row.pictures for row in good)} pictures, "
         f"{sum(row.seconds for row in good):.0f} s; fingerprint {episodes.fingerprint[:16]}"
     )

@@ -124,6 +124,8 @@ class LeftOut:
     name: str
     """File or episode."""
     reason: str
+    refused: bool = False
+    """Something is wrong with it; otherwise it is left out on purpose."""
 
 
 class Episodes(Protocol):

@@ -103,8 +103,9 @@ def _survey(
         try:
             opened = candidate.open()
         except DataError as error:
-            opened = LeftOut(candidate.name, str(error))
-            if not (settings.skip_corrupt and isinstance(error, CorruptShard)):
+            passed_over = settings.skip_corrupt and isinstance(error, CorruptShard)
+            opened = LeftOut(candidate.name, str(error), refused=not passed_over)
+            if not passed_over:
                 refused.append(_with_way_out(error))
         if isinstance(opened, Episode):
             episodes.append(opened)

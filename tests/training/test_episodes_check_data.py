@@ -52,6 +52,8 @@ def test_damaged_files_are_in_the_table_when_they_are_passed_over(tmp_path, caps
     assert "lift_pot_000002.npz: no episode can be read" in refused.err
     table = [line.split() for line in refused.out.splitlines()]
     assert ["lift_pot_000001", "6", "0.48", "good"] in table
+    assert ["lift_pot_000002.npz", "refused:"] in [line[:2] for line in table]
+    assert "1 good, 1 not to be trained on, 0 left out" in refused.out
     assert main(["check-data", str(tmp_path), *IMAGE, "--skip-corrupt"]) == 0
     output = capsys.readouterr().out
     assert "left out: " in output

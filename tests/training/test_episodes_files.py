@@ -12,7 +12,7 @@ from support.made_up_demonstrations import made_up_demonstration
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.checks import check_episodes, verdicts
-from svam_train.episodes.demonstration_files import demonstration_path, save_demonstration
+from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration, save_demonstration
 from svam_train.episodes.episodes import CorruptShard, DataError, EpisodeSet, RobotFacts
 from svam_train.episodes.open_settings import OpenSettings
 from svam_train.episodes.sources import open_episodes
@@ -136,6 +136,15 @@ def test_another_robot_camera_or_preparation_is_refused(tmp_path):
         check_episodes(data, ROBOT, dataclasses.replace(PREPARATION, size=128))
     with pytest.raises(DataError, match="no episodes"):
         check_episodes(data.subset("none", ()), ROBOT, PREPARATION)
+
+
+def test_demonstrations_of_the_simulation_pass_all_checks(recorded, coarse_recipe):
+    data = open_episodes(recorded[0], coarse_recipe.image, ROBOT)
+    check_episodes(data, ROBOT, coarse_recipe.image)
+    original = load_demonstration(demonstration_path(recorded[0], data[0].task, 0))
+    assert (data[0].identity, data[0].instruction) == (f"{original.task}_000000", original.instruction)
+    np.testing.assert_array_equal(data[0].images[np.arange(len(original))], original.images)
+    np.testing.assert_array_equal(data[0].segments[np.array([2])], original.segments[[2]])
 
 
 def test_the_recipe_beside_demonstrations_is_believed(tmp_path):
