@@ -46,7 +46,8 @@ class BackboneConstants:
     """What depends on the weights only."""
 
     time_embedding: Tensor
-    """``(1, 4 * first width)``: sigma and time ids. The video head folds it in by itself."""
+    """``(1, 4 * first width)``: sigma and time ids, or a row for each sample. The video head folds it in by
+    itself."""
     biases: Mapping[str, FoldedBiases]
     """The time embedding in every residual block, by the block's name."""
     frame_positions: Mapping[str, Tensor]
@@ -73,6 +74,8 @@ class VideoHead(nn.Module):
         self.up_blocks = unet.up_blocks[FEATURE_UP_BLOCKS:]
         self.conv_norm_out = unet.conv_norm_out
         self.conv_out = unet.conv_out
+        self.recompute = False
+        """As :attr:`VideoBackbone.recompute`, which sets it."""
 
     def forward(
         self, x: Tensor, skips: list[Tensor], time_embedding: Tensor, text_states: Tensor, frames: int
@@ -86,6 +89,7 @@ class VideoHead(nn.Module):
             {name: fold_time(layer, time_embedding) for name, layer in residual_layers(blocks).items()},
             {name: project_text(layer, text_states) for name, layer in transformers.items()},
             {name: embed_frame_positions(layer, frames) for name, layer in transformers.items()},
+            recompute=self.recompute,
         )
         for name, block in blocks.items():
             x = run_up_block(name, block, x, skips, inputs)
@@ -112,6 +116,15 @@ class VideoBackbone(nn.Module):
         self.mid_block = unet.mid_block
         self.up_blocks = unet.up_blocks[:FEATURE_UP_BLOCKS]
         self.video_head = VideoHead(unet) if with_video_head else None
+        self.recompute = False
+        """Whether training computes every layer's activations twice instead of keeping them ("gradient
+        checkpointing"); see :meth:`recompute_activations`."""
+
+    def recompute_activations(self, recompute: bool) -> None:
+        """Trade memory of training for a second forward of every layer, or not."""
+        self.recompute = recompute
+        if self.video_head is not None:
+            self.video_head.recompute = recompute
 
     def forward(
         self,
@@ -123,7 +136,9 @@ class VideoBackbone(nn.Module):
         """One pass up to the second up block.
 
         Args:
-            noise: ``(batch, frames, c, h, w)`` standard normal, in place of the noised video.
+            noise: ``(batch, frames, c, h, w)`` standard normal, in place of the noised video. With
+                ``constants`` of other noise levels than :data:`SIGMA`: the noised video over
+                ``sqrt(sigma^2 + 1)``.
             image_latents: ``(batch, c, h, w)`` of the first frame, shown beside every frame.
             text: from :meth:`project_text`.
             constants: from :meth:`constants`.
@@ -132,7 +147,14 @@ class VideoBackbone(nn.Module):
             InputError: text or constants are of a network with other layers.
         """
         frames = self.config.frames
-        inputs = pass_inputs(self._blocks(), frames, constants.biases, text, constants.frame_positions)
+        inputs = pass_inputs(
+            self._blocks(),
+            frames,
+            constants.biases,
+            text,
+            constants.frame_positions,
+            recompute=self.recompute,
+        )
         repeated = image_latents[:, None].expand(-1, frames, -1, -1, -1)
         x = self.conv_in(torch.cat([noise, repeated], dim=2).flatten(0, 1))
         skips = [x]
@@ -165,26 +187,44 @@ class VideoBackbone(nn.Module):
         Raises:
             RuntimeError: this backbone was built without the video head.
         """
-        if self.video_head is None:
-            raise RuntimeError("predicting video needs a network built with with_video_head=True")
-        velocity = self.video_head(
-            output.second, output.skips, constants.time_embedding, text_states, self.config.frames
-        )
+        velocity = self.predict_velocity(output, text_states, constants)
         # EDM's v-prediction (Blattmann et al. 2023, arXiv 2311.15127): c_skip is 1 / (sigma^2 + 1), c_out
         # -sigma / sqrt(sigma^2 + 1). At this sigma the noised video is all but sqrt(sigma^2 + 1) * noise.
         root = math.sqrt(SIGMA**2 + 1)
-        return noise / root - velocity.unflatten(0, noise.shape[:2]) * (SIGMA / root)
+        return noise / root - velocity * (SIGMA / root)
+
+    def predict_velocity(
+        self, output: BackboneOutput, text_states: Tensor, constants: BackboneConstants
+    ) -> Tensor:
+        """SVD's v-prediction ``(batch, frames, c, h, w)`` at the noise level of ``constants``.
+
+        Consumes the skips of ``output``; arguments and errors as of :meth:`predict_video`.
+        """
+        if self.video_head is None:
+            raise RuntimeError("predicting video needs a network built with with_video_head=True")
+        frames = self.config.frames
+        velocity: Tensor = self.video_head(
+            output.second, output.skips, constants.time_embedding, text_states, frames
+        )
+        return velocity.unflatten(0, (-1, frames))
 
     def project_text(self, text_states: Tensor) -> dict[str, TextKeysValues]:
         """Keys and values ``(batch, heads, n, d)`` of every cross-attention, by transformer."""
         transformers = transformer_layers(self._blocks())
         return {name: project_text(layer, text_states) for name, layer in transformers.items()}
 
-    def constants(self) -> BackboneConstants:
-        """Everything that changes only with the weights."""
+    def constants(self, sigma: Tensor | None = None) -> BackboneConstants:
+        """Everything that changes only with the weights and the noise level.
+
+        Args:
+            sigma: ``(batch,)`` noise levels, one for each sample, or ``(1,)`` for all; by default
+                :data:`SIGMA`, that of the one step.
+        """
         weight = self.conv_in.weight
         config = self.config
         timestep = torch.tensor([TIMESTEP], device=weight.device, dtype=torch.float32)
+        if sigma is not None:
+            timestep = 0.25 * sigma.to(weight.device, torch.float32).log()
         time_ids = torch.tensor(
             [config.frames_per_second_id, config.motion_bucket_id, config.noise_augmentation_id],
             device=weight.device,

@@ -9,13 +9,14 @@ frame and pixel. The results are equal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from svam_ros.networks.attention import merge_heads, split_heads
 from svam_ros.networks.input_checks import InputError
@@ -51,7 +52,11 @@ class TransformerInputs:
 
 @dataclass(frozen=True)
 class FoldedBiases:
-    """Biases of a residual block's two first convolutions, with the noise level in them; each ``(c,)``."""
+    """Biases of a residual block's two first convolutions, with the noise level in them.
+
+    Each ``(c,)``; or ``(batch, c)`` where every row of the batch has a noise level of its own, as in
+    training.
+    """
 
     spatial: Tensor
     temporal: Tensor
@@ -66,14 +71,16 @@ class PassInputs:
     """Of every residual block: ``mid_block.resnets.0``."""
     transformers: Mapping[str, TransformerInputs]
     """Of every transformer: ``down_blocks.1.attentions.0``."""
+    recompute: bool = False
+    """Compute a layer's activations again when gradients need them, instead of keeping them."""
 
 
 def fold_time(residual: Any, time_embedding: Tensor) -> FoldedBiases:
-    """The biases of one residual block at the noise level and time ids of ``(1, width)``."""
+    """The biases of one residual block at noise level and time ids ``(1, width)``, or one row a sample."""
     activated = functional.silu(time_embedding)
     return FoldedBiases(
         *(
-            block.conv1.bias + block.time_emb_proj(activated)[0]
+            (block.conv1.bias + block.time_emb_proj(activated)).squeeze(0)
             for block in (residual.spatial_res_block, residual.temporal_res_block)
         )
     )
@@ -123,6 +130,8 @@ def pass_inputs(
     biases: Mapping[str, FoldedBiases],
     text: Mapping[str, TextKeysValues],
     frame_positions: Mapping[str, Tensor],
+    *,
+    recompute: bool = False,
 ) -> PassInputs:
     """What the layers of ``blocks`` take, from three tables by the layers' names.
 
@@ -137,6 +146,7 @@ def pass_inputs(
         frames,
         biases,
         {name: TransformerInputs(text[name], frame_positions[name]) for name in transformers},
+        recompute and torch.is_grad_enabled(),
     )
 
 
@@ -150,7 +160,8 @@ def _check_layers(what: str, given: Mapping[str, Any], layers: Mapping[str, Any]
 
 def run_residual(block: Any, x: Tensor, biases: FoldedBiases, frames: int) -> Tensor:
     """Spatial, then temporal residual block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
-    spatial = _run_convolutions(block.spatial_res_block, x, biases.spatial)
+    of_frames = biases.spatial if biases.spatial.dim() == 1 else biases.spatial.repeat_interleave(frames, 0)
+    spatial = _run_convolutions(block.spatial_res_block, x, of_frames)
     video = spatial.unflatten(0, (-1, frames)).transpose(1, 2)
     temporal = _run_convolutions(block.temporal_res_block, video, biases.temporal)
     spatial_share = torch.sigmoid(block.time_mixer.mix_factor)
@@ -179,9 +190,9 @@ def run_down_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> tupl
     skips = []
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
-        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i}"], inputs.frames)
+        x = _residual(residual, x, f"{name}.resnets.{i}", inputs)
         if transformer is not None:
-            x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
+            x = _transformer(transformer, x, f"{name}.attentions.{i}", inputs)
         skips.append(x)
     if block.downsamplers is not None:
         x = block.downsamplers[0](x)
@@ -191,10 +202,10 @@ def run_down_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> tupl
 
 def run_mid_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> Tensor:
     """The coarsest level: residual, transformer, residual."""
-    x = run_residual(block.resnets[0], x, inputs.biases[f"{name}.resnets.0"], inputs.frames)
+    x = _residual(block.resnets[0], x, f"{name}.resnets.0", inputs)
     for i, (transformer, residual) in enumerate(zip(block.attentions, block.resnets[1:], strict=True)):
-        x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
-        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i + 1}"], inputs.frames)
+        x = _transformer(transformer, x, f"{name}.attentions.{i}", inputs)
+        x = _residual(residual, x, f"{name}.resnets.{i + 1}", inputs)
     return x
 
 
@@ -203,12 +214,28 @@ def run_up_block(name: str, block: Any, x: Tensor, skips: list[Tensor], inputs: 
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
         x = torch.cat([x, skips.pop()], dim=1)
-        x = run_residual(residual, x, inputs.biases[f"{name}.resnets.{i}"], inputs.frames)
+        x = _residual(residual, x, f"{name}.resnets.{i}", inputs)
         if transformer is not None:
-            x = run_transformer(transformer, x, inputs.transformers[f"{name}.attentions.{i}"])
+            x = _transformer(transformer, x, f"{name}.attentions.{i}", inputs)
     if block.upsamplers is not None:
         x = block.upsamplers[0](x)
     return x
+
+
+def _residual(layer: Any, x: Tensor, name: str, inputs: PassInputs) -> Tensor:
+    return _run_layer(run_residual, inputs, layer, x, inputs.biases[name], inputs.frames)
+
+
+def _transformer(layer: Any, x: Tensor, name: str, inputs: PassInputs) -> Tensor:
+    return _run_layer(run_transformer, inputs, layer, x, inputs.transformers[name])
+
+
+def _run_layer(run: Callable[..., Tensor], inputs: PassInputs, *arguments: Any) -> Tensor:
+    if not inputs.recompute:
+        return run(*arguments)
+    # Nothing in a layer is random, so no generator's state has to be kept.
+    again: Tensor = checkpoint(run, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return again
 
 
 def _run_convolutions(block: Any, x: Tensor, first_bias: Tensor) -> Tensor:
@@ -216,8 +243,11 @@ def _run_convolutions(block: Any, x: Tensor, first_bias: Tensor) -> Tensor:
     dimensions). Dropout is 0 in SVD.
     """
     convolve = functional.conv2d if x.dim() == 4 else functional.conv3d
+    shared = first_bias if first_bias.dim() == 1 else None
     hidden = functional.silu(block.norm1(x))
-    hidden = convolve(hidden, block.conv1.weight, first_bias, padding=block.conv1.padding)
+    hidden = convolve(hidden, block.conv1.weight, shared, padding=block.conv1.padding)
+    if shared is None:
+        hidden = hidden + first_bias.to(hidden.dtype).reshape(*first_bias.shape, *(1,) * (x.dim() - 2))
     hidden = block.conv2(functional.silu(block.norm2(hidden)))
     shortcut = x if block.conv_shortcut is None else block.conv_shortcut(x)
     output: Tensor = shortcut + hidden

@@ -104,3 +104,48 @@ def test_frames_differ_although_every_frame_is_shown_the_same_image(network):
     with torch.no_grad():
         features = network.backbone(network.encode_image(inputs.image), inputs.condition, noise)
     assert not torch.allclose(features[:, 0], features[:, 1], atol=1e-4)
+
+
+def test_every_sample_may_have_a_noise_level_of_its_own(network, diffusers_unet):
+    inputs = random_inputs(network)
+    sigma = torch.tensor([0.3, 40.0])
+    backbone = network.video_backbone
+    with torch.no_grad():
+        latents = network.encode_image(inputs.image)
+        constants = backbone.constants(sigma)
+        output = backbone(inputs.latent_noise, latents, inputs.condition.keys_values, constants)
+        velocity = backbone.predict_velocity(output, inputs.condition.text_states, constants)
+        repeated = latents[:, None].expand(-1, CONFIG.backbone.frames, -1, -1, -1)
+        expected = diffusers_unet(
+            torch.cat([inputs.latent_noise, repeated], dim=2),
+            0.25 * sigma.log(),
+            inputs.condition.text_states,
+            torch.tensor([[4.0, 127.0, 0.0]] * 2, dtype=torch.float64),
+        ).sample
+    torch.testing.assert_close(velocity, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_activations_computed_twice_give_the_same_gradients(network):
+    inputs = random_inputs(network)
+    backbone, constants = network.video_backbone, network.video_backbone.constants()
+    names, weights = zip(*backbone.named_parameters(), strict=True)
+
+    def gradients(recompute):
+        backbone.recompute_activations(recompute)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            text = backbone.project_text(inputs.condition.text_states.detach())
+            output = backbone(
+                inputs.latent_noise, network.encode_image(inputs.image).detach(), text, constants
+            )
+            velocity = backbone.predict_velocity(output, inputs.condition.text_states.detach(), constants)
+        return sum(kept), torch.autograd.grad(velocity.square().sum(), weights, retain_graph=True)
+
+    try:
+        kept, plain = gradients(recompute=False)
+        kept_less, recomputed = gradients(recompute=True)
+    finally:
+        backbone.recompute_activations(recompute=False)
+    assert kept_less < kept / 2
+    for name, one, other in zip(names, plain, recomputed, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=name)
