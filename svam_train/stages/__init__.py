@@ -1,0 +1,1 @@
+"""The stages of training: each an objective for the training loop."""

@@ -1,0 +1,1 @@
+"""Vision foundation models whose features the decouplers learn to foresee."""
