@@ -4,9 +4,10 @@ Run as ``python -m support.made_up_training FOLDER [--resume] [SETTINGS AS JSON]
 """
 
 import json
+import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ class MadeUpObjective:
     """Time that each batch takes."""
     poisoned_step: int = -1
     """The batch of this step has a value that is not finite."""
+    full_disk_step: int = -1
+    """From this step on the system takes small files only: real writes fail, as on a full disk."""
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
@@ -70,6 +73,8 @@ class MadeUpObjective:
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         time.sleep(self.pause_s)
+        if step == self.full_disk_step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2500, resource.RLIM_INFINITY))
         random = np.random.default_rng([self.seed, step])
         inputs = torch.from_numpy(random.standard_normal((size, 6), dtype=np.float32))
         noise = torch.from_numpy(0.1 * random.standard_normal((size, 6), dtype=np.float32))
@@ -117,7 +122,8 @@ def main() -> int:
     torch.set_num_threads(1)
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     values = json.loads(arguments[1]) if len(arguments) > 1 else {}
-    objective = MadeUpObjective(dropout=values.pop("dropout", 0.2), pause_s=values.pop("pause_s", 0.0))
+    own = [field.name for field in fields(MadeUpObjective) if field.name != "seed"]
+    objective = MadeUpObjective(**{name: values.pop(name) for name in own if name in values})
     if values.pop("sharded", False):
         shard_on_cpu()
     settings = TrainingSettings(**{**vars(SETTINGS), **values})

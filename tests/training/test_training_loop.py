@@ -266,7 +266,7 @@ def test_a_disk_that_fills_up_while_writing_metrics_is_told(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(loop.Metrics, "write", full)
-    with pytest.raises(RunError, match="the disk is full .*--resume"):
+    with pytest.raises(RunError, match=r"the disk is full .*--resume"):
         trained(tmp_path)
 
 
