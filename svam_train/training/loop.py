@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 from torch import Tensor, nn
 
@@ -66,8 +67,18 @@ def train(objective: Objective, settings: TrainingSettings, run: RunFolder, *, r
         Interrupted: a signal asked for the end; the run was saved (exit code 130 for Ctrl-C).
         Exception: whatever the objective raises.
     """
+    accelerator = make_accelerator(settings.precision)
     try:
-        _Training(objective, settings, run, resume=resume).run()
+        settings.rows_per_part(accelerator.num_processes)
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    try:
+        if not accelerator.is_main_process:
+            _Training(objective, settings, run, accelerator).run()
+            return
+        run.begin(resume=resume)
+        with run.alone():
+            _Training(objective, settings, run, accelerator).run()
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise
@@ -81,20 +92,19 @@ class _Training:
     """A run under way in this process."""
 
     def __init__(
-        self, objective: Objective, settings: TrainingSettings, run: RunFolder, *, resume: bool
+        self, objective: Objective, settings: TrainingSettings, run: RunFolder, accelerator: Accelerator
     ) -> None:
         self.objective = objective
         self.settings = settings
         self.folder = run
         self.checkpoints = CheckpointFolder(run.checkpoints, settings.keep_checkpoints)
-        self.accelerator = make_accelerator(settings.precision)
-        self.main = bool(self.accelerator.is_main_process)
+        self.accelerator = accelerator
+        self.main = bool(accelerator.is_main_process)
         if self.main:
-            run.begin(resume=resume)
             self._check_resources()
         optimizer = _optimizer(objective.module, settings)
-        self.model, self.optimizer = self.accelerator.prepare(objective.module, optimizer)
-        self.module: nn.Module = self.accelerator.unwrap_model(self.model)
+        self.model, self.optimizer = accelerator.prepare(objective.module, optimizer)
+        self.module: nn.Module = accelerator.unwrap_model(self.model)
         self.average = ExponentialAverage(self.module, settings.average_decay)
         self.means = LossMeans()
         self.step = 0
@@ -200,7 +210,8 @@ class _Training:
         }
         if evaluate:
             with self._looking() as module:
-                line["held_out"] = self.objective.held_out(module)
+                held_out = self.objective.held_out(module)
+            line["held_out"] = {name: float(value) for name, value in held_out.items()}
         if last or step % settings.pictures_every == 0:
             with self._looking() as module:
                 pictures = self.objective.pictures(module)

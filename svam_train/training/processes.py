@@ -1,4 +1,9 @@
-"""The processes of a run, as Hugging Face's accelerate sets them up."""
+"""The processes of a run, as Hugging Face's accelerate sets them up.
+
+``accelerate launch`` starts them on GPUs, of one machine or several, as copies or sharded
+(``--use_fsdp --fsdp_version 2``). Without a GPU it starts only one; there ``python -m torch.distributed.run
+--standalone --nproc-per-node 2`` starts several.
+"""
 
 from __future__ import annotations
 

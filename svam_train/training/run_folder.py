@@ -15,9 +15,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,8 @@ CONFIG_FILE = "config.json"
 PARENT_FILE = "parent.json"
 WEIGHTS_FILE = "weights.safetensors"
 FINISHED_FILE = "finished.json"
+
+logger = logging.getLogger(__name__)
 
 
 class RunError(ValueError):
@@ -96,6 +101,26 @@ class RunFolder:
         # The config comes last: where it lies, the rest is there.
         write_json(self.path / PARENT_FILE, parents)
         write_json(self.path / CONFIG_FILE, config)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block no other process can train in this folder.
+
+        A process that dies lets go. Where the file system has no locks, nothing is held.
+
+        Raises:
+            RunError: another process does it now.
+        """
+        with (self.path / "lock").open("w") as lock:
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(
+                    f"{self.path}: another process is training here; wait for its end, or use another folder"
+                ) from error
+            except OSError as error:
+                logger.warning("%s: not locked against a second process (%s)", self.path, error)
+            yield
 
     def save_pictures(self, step: int, pictures: Mapping[str, ImageArray]) -> None:
         """Write sample pictures (height, width, 3) RGB as PNG.

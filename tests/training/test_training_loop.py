@@ -237,6 +237,19 @@ def test_a_batch_of_another_size_is_refused(tmp_path):
         trained(tmp_path, objective=Short())
 
 
+def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(RunError, match="choose a multiple of 3"):
+        trained(tmp_path / "run", replace(SETTINGS, accumulate=3))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(tmp_path):
+    run = RunFolder(tmp_path, SETTINGS)
+    run.begin(resume=False)
+    with run.alone(), pytest.raises(RunError, match="another process is training here"):
+        trained(tmp_path, resume=True)
+
+
 def test_a_module_without_anything_to_train_is_refused(tmp_path):
     objective = MadeUpObjective()
     objective.module.requires_grad_(False)

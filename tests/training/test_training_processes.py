@@ -78,7 +78,9 @@ def test_killed_at_random_moments_and_resumed_is_as_if_nothing_had_happened(tmp_
     assert everything_of(tmp_path / "run") == everything_of(uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_saves_the_step_and_exits_with_the_shell_s_code(tmp_path, number, code):
     values = SLOW | {"checkpoint_every_s": 1e6}
     process = start(tmp_path, values)
@@ -155,6 +157,7 @@ def test_a_checkpoint_of_one_process_goes_on_in_two_that_share_it(tmp_path, sing
         torch.testing.assert_close(value, expected[name], rtol=2e-5, atol=2e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_leaves_the_last_good_checkpoint(tmp_path, single):
     values = SAME | {"checkpoint_every_s": 1e-9}
     code, said = finish(start(tmp_path, values | {"full_disk_step": 5}))

@@ -72,6 +72,14 @@ def test_a_parent_that_was_trained_again_is_refused_one_that_moved_is_not(tmp_pa
         RunFolder(tmp_path / "run", SETTINGS, {"video": moved}).begin(resume=True)
 
 
+def test_only_one_at_a_time_trains_in_a_folder(tmp_path):
+    run = RunFolder(tmp_path, SETTINGS)
+    with run.alone(), pytest.raises(RunError, match="another process is training here"), run.alone():
+        pass
+    with run.alone():
+        pass
+
+
 def test_an_unfinished_parent_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(RunError, match="not finished"):
         RunFolder(tmp_path / "run", SETTINGS, {"video": tmp_path / "parent"}).begin(resume=False)
