@@ -11,19 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import Annotated, Union
 
 import tyro
 
 from svam_ros.parameters import PolicyParameters, TaskName
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.commands import evaluate
+from svam_train.commands.evaluate import Evaluate
 from svam_train.episodes.open_settings import OpenSettings
-from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.recipe import TrainingRecipe
 from svam_train.training.progress_bar import ProgressBar, progress_bar
-
-if TYPE_CHECKING:  # MuJoCo loads with it
-    from svam_train.evaluation.closed_loop import Policy
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
@@ -37,7 +35,7 @@ EXAMPLES = """examples:
   svam-train check-data runs/demonstrations
   svam-train tiny --run runs/tiny
   svam-train publish --output models/tiny
-  svam-train evaluate --model models/tiny --episodes 40 --loop.latency-ms 120 --json evaluation.json
+  svam-train evaluate --model models/tiny --episodes 40 --loop.latency-ms 120 --report evaluation.json
 """
 
 
@@ -77,27 +75,9 @@ class Publish:
     demonstrations: Path = Path("runs/demonstrations")
     run: Path = Path("runs/tiny")
     reports: tuple[Path, ...] = ()
-    """Files that 'svam-train evaluate --json' wrote for these weights."""
+    """Files that 'svam-train evaluate --report' wrote for these weights."""
     hardware: str = "CPU"
     """What it was trained on, in general terms, for the model card."""
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """How often a model does its tasks in simulation, in closed loop, on scenes it never saw."""
-
-    model: str = "tiny"
-    """A model directory, or the name of one that ships."""
-    policy: Literal["model", "blind", "replay"] = "model"
-    """'blind' shows the model a black image, 'replay' plays demonstrations back: the baselines."""
-    tasks: Tasks = ("lift_pot", "place_to_pot")
-    episodes: int = 40
-    """Scenes of each task; always the same ones."""
-    loop: LoopSettings = field(default_factory=LoopSettings)
-    demonstrations: Path = Path("runs/demonstrations")
-    """For 'replay'."""
-    json: Path | None = None
-    """Write the results to this file, anew after every episode."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         CheckData: check_data,
         Tiny: train,
         Publish: publish_run,
-        Evaluate: evaluate_policy,
+        Evaluate: evaluate.run,
     }
     try:
         handlers[type(command)](command)
@@ -218,37 +198,6 @@ def publish_run(options: Publish) -> None:
     reports = tuple(report for path in options.reports for report in load_reports(path))
     model = publish(training, options.output, Publication(RECORDING.image, options.hardware, reports))
     print(f"{model.path}: weights after step {training.step}")
-
-
-def evaluate_policy(options: Evaluate) -> None:
-    """Run ``svam-train evaluate``."""
-    from svam_train.evaluation.closed_loop import evaluate
-    from svam_train.evaluation.evaluation_report import reports_to_json, summarise
-
-    if options.json is not None and not options.json.parent.is_dir():
-        raise ValueError(f"--json {options.json}: there is no folder {options.json.parent}; make it first")
-    running = evaluate(_policy(options), options.tasks, options.episodes, options.loop)
-    episodes = []
-    with progress_bar(options.episodes * len(options.tasks)) as bar:
-        for episode in running:
-            episodes.append(episode)
-            bar.show(f"{episode.task} seed {episode.seed}: {'done' if episode.success else 'not done'}")
-            reports = summarise(episodes, options.policy, options.loop)
-            if options.json is not None:  # at every episode: an interrupted evaluation keeps what it has
-                options.json.write_text(reports_to_json(reports), encoding="utf-8")
-    for report in summarise(episodes, options.policy, options.loop):
-        print(f"{report.task:14} {report.policy:7} latency {report.latency_ms:3g} ms  {report.rate}")
-
-
-def _policy(options: Evaluate) -> Policy:
-    """The model, or the baseline with the model's horizons."""
-    from svam_ros.artifacts.model_directory import open_model, resolve_model
-    from svam_train.evaluation.closed_loop import ReplayPolicy, engine_policy
-
-    if options.policy != "replay":
-        return engine_policy(options.model, blind=options.policy == "blind")
-    manifest = open_model(resolve_model(options.model)).manifest
-    return ReplayPolicy(options.demonstrations, manifest.pred_horizon, manifest.exec_horizon)
 
 
 if __name__ == "__main__":

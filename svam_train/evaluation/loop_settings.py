@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from svam_ros.parameters import PolicyParameters, TunableGuardSettings
+
+PolicyName = Literal["model", "blind", "wrong_instruction", "replay", "random"]
+"""A model, the model without the image, the model told another task, a demonstration, or chance."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class LoopSettings:
     """Time for one attempt, from the engage on."""
     profile: str = PolicyParameters.profile
     """Robot profile: rates, and what passes between policy, guard and arms."""
+    shared_scenes: bool = False
+    """Other tasks are possible in the scene too: only the instruction says what is wanted."""
+    varied_looks: bool = False
+    """Light, colours and the camera's mount differ from scene to scene, as in varied demonstrations."""
+
+    def spacing_ns(self, step_ns: int) -> int:
+        """From one observation to the next, for a control step of ``step_ns``."""
+        return max(self.replan_steps * step_ns, round(self.latency_ms * 1e6))
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.latency_ms <= 2000.0 and self.replan_steps >= 1 and self.episode_s > 0.0):

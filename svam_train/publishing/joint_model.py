@@ -100,9 +100,10 @@ def model_card(name: str, training: JointTraining, publication: Publication) -> 
     recipe = training.recipe
     parameters = sum(t.numel() for t in training.trained.network.run_time_state_dict().values())
     rows = "\n".join(
-        f"| {r.task} | {r.policy} | {r.latency_ms:g} ms | {r.replan_steps} | {r.ramp_speed_fraction:g} "
-        f"| {r.episode_s:g} s | {r.rate} |"
+        f"| {r.task} | {r.subject.policy} | {loop.latency_ms:g} ms | {loop.replan_steps} "
+        f"| {loop.ramp_speed_fraction:g} | {loop.episode_s:g} s | {r.rate} |"
         for r in publication.reports
+        if (loop := r.subject.loop) is not None
     )
     results = (
         f"| task | policy | latency | steps | ramp | time | success, 95 % interval |\n"
@@ -155,7 +156,7 @@ BASELINES = {
 
 def _baselines(reports: tuple[EvaluationReport, ...]) -> str:
     """What the baselines in the table are."""
-    policies = {report.policy for report in reports}
+    policies = {report.subject.policy for report in reports}
     lines = [text for policy, text in BASELINES.items() if policy in policies]
     return "".join(f"{line}\n" for line in lines or ["No baseline was measured in this loop."])
 

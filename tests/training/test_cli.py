@@ -19,7 +19,7 @@ def test_help_has_examples(capsys):
         (["tiny", "--threads", "1"], "svam-train demonstrations"),
         (["publish", "--output", "model"], "no checkpoint"),
         (["evaluate", "--model", "nowhere"], "'nowhere' is neither a folder nor a model"),
-        (["evaluate", "--json", "no/where.json"], "there is no folder no"),
+        (["evaluate", "--report", "no/where.json"], "there is no folder no"),
         (["evaluate", "--policy", "replay"], "has no demonstrations of 'lift_pot'"),
     ],
 )
@@ -35,15 +35,15 @@ def test_what_is_missing_is_said_in_one_sentence(arguments, sentence, tmp_path, 
 def test_from_nothing_to_a_published_model_and_its_figures(tmp_path, monkeypatch, capsys):
     """Every subcommand as a newcomer would type it, at the smallest size."""
     monkeypatch.chdir(tmp_path)
-    loop = ["--episodes", "1", "--tasks", "lift_pot", "--loop.latency-ms", "120", "--loop.episode-s", "1"]
+    loop = ["--episodes", "1", "--task", "lift_pot", "--loop.latency-ms", "120", "--loop.episode-s", "1"]
     sizes = ["--recipe.steps", "3", "--recipe.batch-size", "4", "--recipe.held-out-every", "3"]
     for command in (
         ["demonstrations", "--lift-pot", "3", "--place-to-pot", "3", "--workers", "1"],
         ["tiny", "--threads", "1", *sizes],
         ["publish", "--output", "models/small", "--hardware", "a desk"],
-        ["evaluate", "--model", "models/small", *loop, "--json", "seeing.json"],
-        ["evaluate", "--model", "models/small", "--policy", "blind", *loop, "--json", "blind.json"],
-        ["evaluate", "--model", "models/small", "--policy", "replay", *loop, "--json", "replay.json"],
+        ["evaluate", "--model", "models/small", *loop, "--report", "seeing.json"],
+        ["evaluate", "--model", "models/small", "--policy", "blind", *loop, "--report", "blind.json"],
+        ["evaluate", "--model", "models/small", "--policy", "replay", *loop, "--report", "replay.json"],
         ["publish", "--output", "models/small", "--reports", "seeing.json", "blind.json", "replay.json"],
     ):
         assert main(command) == 0, capsys.readouterr().err

@@ -12,15 +12,9 @@ from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import START_NS, SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import CameraFrame
-from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
-from svam_train.evaluation.closed_loop import (
-    EnginePolicy,
-    ReplayPolicy,
-    engine_policy,
-    front_camera,
-    run_episode,
-)
+from svam_train.evaluation.closed_loop import attempt, front_camera
 from svam_train.evaluation.loop_settings import LoopSettings
+from svam_train.evaluation.policies import engine_policy
 
 STEP_NS = 40_000_000
 
@@ -84,9 +78,9 @@ class Sent:
 
 def test_the_experts_motion_in_chunks_through_the_guard_does_the_task(camera):
     expert = Expert()
-    episode = run_episode(expert, camera, "lift_pot", 1_000_003, LoopSettings())
-    assert episode.success
-    assert episode.steps < 150
+    made = attempt(expert, camera, "lift_pot", 1_000_003, LoopSettings())
+    assert made.success
+    assert made.steps < 150
     # as often as policy_node looks, not once per chunk
     spacing_ns = PolicyParameters().replan_steps * STEP_NS
     assert expert.asked_at_ns == list(range(0, expert.asked_at_ns[-1] + 1, spacing_ns))
@@ -99,7 +93,7 @@ def test_chunks_arrive_late_and_without_their_past_steps(
     camera, monkeypatch, latency_ms, first_step, spacing_ms
 ):
     sent = Sent(monkeypatch)
-    run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=latency_ms, episode_s=1.0))
+    attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=latency_ms, episode_s=1.0))
     assert set(sent.findings) == {None}
     for number, (chunk, arrived_ns) in enumerate(sent.chunks):
         observed_ns = chunk.observation_stamp_ns - START_NS
@@ -110,14 +104,14 @@ def test_chunks_arrive_late_and_without_their_past_steps(
 
 def test_a_prediction_that_is_past_on_arrival_moves_nothing(camera, monkeypatch):
     sent = Sent(monkeypatch)
-    episode = run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0))
-    assert (sent.chunks, episode.steps) == ([], 0)
+    made = attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0))
+    assert (sent.chunks, made.steps) == ([], 0)
 
 
 def test_only_the_guard_commands_the_arms_and_within_the_limits(camera, monkeypatch):
     sent = Sent(monkeypatch)
-    episode = run_episode(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=120, episode_s=2.0))
-    assert not episode.success
+    made = attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=120, episode_s=2.0))
+    assert not made.success
     stamps = np.array([stamp for stamp, _ in sent.commands])
     assert set(np.diff(stamps)) == {10_000_000}, "one set-point a tick of the profile's rate"
     limits = CobotSimulation("lift_pot", 0).cobot.limits
@@ -129,7 +123,7 @@ def test_only_the_guard_commands_the_arms_and_within_the_limits(camera, monkeypa
 
 def test_observations_are_what_the_drivers_reported_last(camera):
     swing = Swing()
-    run_episode(swing, camera, "lift_pot", 0, LoopSettings(episode_s=0.5))
+    attempt(swing, camera, "lift_pot", 0, LoopSettings(episode_s=0.5))
     for observation in swing.observations:
         assert observation.arms.left_stamp_ns == observation.arms.right_stamp_ns == observation.stamp_ns
         assert observation.instruction == "lift the pot with both hands"
@@ -144,32 +138,6 @@ def test_observations_are_what_the_drivers_reported_last(camera):
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match="must be 0 to 2000"):
         LoopSettings(**wrong)
-
-
-def test_a_model_of_another_control_step_is_refused():
-    class Engine:
-        step_s, model_name, exec_horizon = 0.05, "slow", 8
-
-    with pytest.raises(ValueError, match="model slow steps every 50 ms, the robot every 40 ms"):
-        EnginePolicy(Engine())
-
-
-def test_replay_plays_a_demonstration_back_on_its_own_time(recorded):
-    folder, _ = recorded
-    policy = ReplayPolicy(folder, pred_horizon=16, exec_horizon=8)
-    policy.start("lift_pot", 5)
-    targets = load_demonstration(demonstration_path(folder, "lift_pot", 0)).targets
-
-    class At:
-        def __init__(self, ms):
-            self.stamp_ns = START_NS + ms * 1_000_000
-
-    np.testing.assert_allclose(policy.predict(At(80)), targets[:16])
-    np.testing.assert_allclose(policy.predict(At(480)), targets[10:26])
-    policy.start("lift_pot", 5)
-    np.testing.assert_allclose(policy.predict(At(480)), targets[:16])
-    with pytest.raises(ValueError, match="no demonstrations of 'pour'"):
-        policy.start("pour", 0)
 
 
 @pytest.mark.slow

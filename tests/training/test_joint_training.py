@@ -13,8 +13,8 @@ from svam_ros.artifacts.model_directory import open_model
 from svam_ros.engines import create_engine
 from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.episodes.chunk_dataset import ChunkDataset, ChunkShape
-from svam_train.evaluation.closed_loop import Episode
-from svam_train.evaluation.evaluation_report import summarise
+from svam_train.evaluation.closed_loop import Attempt
+from svam_train.evaluation.evaluation_report import Subject, summarise
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.joint_training import JointTraining
 from svam_train.publishing.joint_model import Publication, commands, publish
@@ -120,8 +120,8 @@ def test_a_damaged_or_missing_checkpoint_is_refused(datasets, tmp_path):
 
 def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path):
     settings = LoopSettings(latency_ms=120, replan_steps=5, episode_s=9)
-    episodes = [Episode("lift_pot", 1, True, 80), Episode("lift_pot", 2, False, 200)]
-    (report,) = summarise(episodes, "model", settings)
+    attempts = [Attempt("lift_pot", 1, True, 80), Attempt("lift_pot", 2, False, 200)]
+    (report,) = summarise(attempts, Subject("small", "eager", "model", settings))
     publication = Publication(RECORDING.image, "1 CPU core", (report,))
     publish(trained, tmp_path / "small", publication)
 
