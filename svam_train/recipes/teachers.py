@@ -1,0 +1,58 @@
+"""The numbers of the two tiny teachers' training; larger networks have public ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from svam_train.recipes.training_settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TeachersRecipe:
+    """Two reference encoders learn what only simulation knows of a picture: classes, depth and places.
+
+    Raises:
+        ValueError: a number is out of its range; the text names it.
+    """
+
+    network: str = "tiny"
+    """Preset of :mod:`svam_ros.networks.presets` whose reference encoders these are."""
+    truth_grid: int = 16
+    """Patches along a side at which classes and depth are learnt: a multiple of the encoders' grid. Each
+    token answers for a square of them."""
+    depth_weight: float = 1.0
+    """Of the depth loss; the classes' loss counts 1."""
+    points_weight: float = 1.0
+    """Of the loss of places in the robot's frame, where the data has them."""
+    position_scale: float = 0.3
+    """Amplitude of the sines that the encoders' position tables start from."""
+    held_out_share: float = 0.05
+    """Of the episodes, kept out of training."""
+    held_out_rows: int = 256
+    """Pictures of held-out episodes that a line of metrics is about."""
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(
+            steps=1000,
+            batch_size=32,
+            learning_rate=1e-3,
+            warm_up_steps=50,
+            average_decay=0.995,
+            precision="bf16",
+            evaluate_every=250,
+            pictures_every=500,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("truth_grid", "held_out_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        for name in ("depth_weight", "points_weight", "position_scale"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must not be negative")
+        if self.training.gradient_checkpointing:
+            raise ValueError("the tiny teachers are small: they have no gradient_checkpointing")
+
+
+PRESETS: dict[str, TeachersRecipe] = {"tiny": TeachersRecipe()}
+"""By the network's name."""

@@ -1,0 +1,162 @@
+"""The tiny teachers learn what simulation knows; what they hand on fits into the network."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from support.made_up_demonstrations import INSTRUCTIONS, made_up_demonstration
+from support.networks import CONFIG, random_network
+
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.batches import EpisodeRows
+from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
+from svam_train.recipes.teachers import PRESETS, TeachersRecipe
+from svam_train.recipes.training_settings import TrainingSettings
+from svam_train.stages.teachers import TeachersObjective, by_place, by_token
+from svam_train.training.loop import train
+from svam_train.training.run_folder import RunFolder, load_weights
+
+RECIPE = TeachersRecipe(
+    truth_grid=8,
+    held_out_rows=8,
+    training=TrainingSettings(
+        steps=60, batch_size=8, learning_rate=3e-3, average_decay=0.9, evaluate_every=60, pictures_every=60
+    ),
+)
+
+
+def episode(task="lift_pot", seed=0) -> Episode:
+    """Depth follows the picture: what is bright is near."""
+    d = made_up_demonstration(task, seed, size=32)
+    depth = np.where(d.segments[..., 4] > 0, 0.5, 1.5).astype(np.float32)
+    return Episode(
+        identity=f"{task}_{seed}",
+        task=task,
+        instruction=d.instruction,
+        stride=d.stride,
+        images=d.images,
+        joints=d.joints,
+        targets=d.targets,
+        depth=depth,
+        segments=d.segments,
+    )
+
+
+def rows(*seeds, change=lambda e: e):
+    robot = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
+    episodes = tuple(change(episode(task, seed)) for task in INSTRUCTIONS for seed in seeds)
+    return EpisodeRows(EpisodeSet("made up", robot, ImagePreparation("centre_square", 32, "area"), episodes))
+
+
+def objective(recipe=RECIPE, **options):
+    return TeachersObjective(recipe, CONFIG, rows(1, 2, **options), rows(0, **options))
+
+
+@torch.no_grad()
+def looked_at(made):
+    return made.held_out(made.module.eval())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teachers")
+    trained = objective()
+    before = looked_at(trained)
+    train(trained, RECIPE.training, RunFolder(folder, RECIPE), resume=False)
+    return folder, before, looked_at(trained)
+
+
+def test_patches_go_to_their_token_and_back():
+    values = torch.arange(2 * 6 * 6 * 3.0).reshape(2, 6, 6, 3)
+    grouped = by_token(values, 3)
+    assert grouped.shape == (2, 9, 4, 3)
+    assert torch.equal(grouped[1, 5, 2], values[1, 3, 4])  # token (1, 2), patch (1, 0) of it
+    assert torch.equal(by_place(grouped, 3), values)
+    assert torch.equal(by_place(by_token(values[..., 0], 2), 2), values[..., 0])
+
+
+def test_training_learns_classes_and_depth(finished):
+    _, before, after = finished
+    assert after["segments"] < 0.5 * before["segments"]
+    assert after["depth"] < 0.6 * before["depth"]
+    assert after["depth_error_m"] < 0.6 * before["depth_error_m"]
+    assert after["right_class"] > 0.9 > before["right_class"]
+    assert "points" not in after
+
+
+def test_what_is_handed_on_fits_into_the_network(finished):
+    weights = load_weights(finished[0])
+    network = random_network()
+    encoders = {n: v for n, v in weights.items() if not n.startswith("teacher_heads.")}
+    wanted = {
+        n for n in network.state_dict() if n.startswith(("semantic_reference.", "geometric_reference."))
+    }
+    assert set(encoders) == wanted
+    assert not network.load_state_dict(encoders, strict=False).unexpected_keys
+    assert "teacher_heads.depth.weight" in weights
+    assert weights["teacher_heads.depth_units.mean"].item() == pytest.approx(1.5, abs=0.05)
+
+
+def test_a_floor_of_zero_is_reached_by_the_true_shares_only():
+    made = objective()
+    batch = made.batch(0, 4)
+    module = made.module
+    shares = by_token(batch["segments"], module.grid)
+    depth = module.depth_units(batch["depth"].unsqueeze(-1)).squeeze(-1)
+    module.read_out = lambda _: {
+        "segments": shares.clamp(min=1e-9).log(),
+        "depth": by_token(depth, module.grid),
+    }
+    losses = module(batch)
+    assert float(losses["total"]) == pytest.approx(0.0, abs=1e-5)
+    module.read_out = lambda _: {"segments": torch.zeros_like(shares), "depth": by_token(depth, module.grid)}
+    assert float(module(batch)["segments"]) > 0.5
+
+
+def test_batches_are_a_function_of_the_step_and_fair_to_the_instructions():
+    one, other = objective(), objective()
+    first, again = one.batch(3, 6), other.batch(3, 6)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["images"], one.batch(4, 6)["images"])
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(one.module.state_dict().values(), other.module.state_dict().values(), strict=True)
+    )
+
+
+def test_places_are_learnt_where_the_data_has_them():
+    class WithPoints(Episode):
+        @property
+        def points(self):
+            return np.repeat(np.asarray(self.depth)[..., None], 3, axis=-1)
+
+    def known(e):
+        return WithPoints(**vars(e))
+
+    with_points = objective(change=known)
+    losses = with_points.module(with_points.batch(0, 4))
+    assert float(losses["points"].detach()) > 0.0
+    assert looked_at(with_points)["point_error_m"] > 0.0
+
+
+def test_pictures_show_truth_and_prediction(finished):
+    assert (finished[0] / "pictures/step_000060/teachers.png").is_file()
+    made = objective()
+    with torch.no_grad():
+        picture = made.pictures(made.module.eval())["teachers"]
+    assert picture.dtype == np.uint8
+    assert picture.shape[0] == 5 * 128
+
+
+def test_data_without_truth_or_with_other_patches_is_refused():
+    with pytest.raises(DataError, match="only simulation knows"):
+        objective(change=lambda e: dataclasses.replace(e, depth=None))
+    with pytest.raises(DataError, match="truth_grid 6 is no multiple of the 4 patches"):
+        objective(dataclasses.replace(RECIPE, truth_grid=6))
+
+
+def test_the_preset_is_of_a_network_without_public_teachers():
+    assert set(PRESETS) == {"tiny"}
+    assert PRESETS["tiny"].truth_grid % 8 == 0
