@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from svam_ros.simulation.front_camera import SceneClass
 from svam_train.episodes.episodes import DataError
 
-MOVABLE = (SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM, SceneClass.POT, SceneClass.CUBE)
+_STILL = (SceneClass.BACKGROUND, SceneClass.TABLE)
+
+MOVABLE = tuple(member for member in SceneClass if member not in _STILL)
 """Classes of things whose places are worth knowing."""
 
 _VISIBLE_SHARE = 0.001

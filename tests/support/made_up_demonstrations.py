@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from svam_ros.simulation.front_camera import SceneClass
 from svam_train.episodes.demonstration_files import Demonstration
 
 INSTRUCTIONS = {"lift_pot": "lift the pot with both hands", "place_to_pot": "put the red cube into the pot"}
@@ -16,13 +17,13 @@ def made_up_demonstration(task="lift_pot", seed=0, pictures=12, stride=2, size=1
     goal = random.uniform(-0.5, 0.5, 14)
     targets = np.linspace(0.0, 1.0, steps)[:, None] * goal
     images = random.integers(0, 40, (pictures, size, size, 3), dtype=np.uint8)
-    segments = np.zeros((pictures, grid, grid, 6), np.float32)
+    segments = np.zeros((pictures, grid, grid, len(SceneClass)), np.float32)
     segments[..., 1] = 1.0
     row, column = (int(v) for v in random.integers(2, grid - 2, 2))
     for picture in range(pictures):
         patch = size // grid
         images[picture, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch] = 230
-        segments[picture, row, column] = np.eye(6)[4]
+        segments[picture, row, column] = np.eye(len(SceneClass))[SceneClass.POT]
     return Demonstration(
         task=task,
         seed=seed,

@@ -7,10 +7,12 @@ import pytest
 from support.made_up_demonstrations import made_up_demonstration
 
 from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.simulation.front_camera import SceneClass
 from svam_ros.translation.preprocessing import ImagePreparation, image_to_network
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.demonstration_files import save_demonstration
 from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
+from svam_train.episodes.scene_truth import MOVABLE
 from svam_train.episodes.sources import open_episodes
 from svam_train.episodes.statistics import fit_statistics
 
@@ -91,8 +93,8 @@ def test_truths_of_simulation_belong_to_the_frames_of_the_clip(rows, demonstrati
     np.testing.assert_allclose(truth["segments"].sum(-1), 1.0, atol=5e-3)
     row, column = np.argwhere(place.segments[3, :, :, 4] > 0)[0]
     expected = [(row + 0.5) / 8 - 1, (column + 0.5) / 8 - 1]
-    np.testing.assert_allclose(truth["places"][0, 0, 2], expected, atol=1e-5)
-    assert truth["visible"][0, 0].tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(truth["places"][0, 0, MOVABLE.index(SceneClass.POT)], expected, atol=1e-5)
+    assert truth["visible"][0, 0].tolist() == [float(member is SceneClass.POT) for member in MOVABLE]
 
 
 def test_frames_between_pictures_other_strides_and_missing_truths_are_refused(rows, demonstrations):

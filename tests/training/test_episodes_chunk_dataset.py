@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.made_up_demonstrations import made_up_demonstration
 
+from svam_ros.simulation.front_camera import SceneClass
 from svam_train.episodes.chunk_dataset import ChunkDataset, ChunkShape, draw_rows
 from svam_train.episodes.demonstration_files import (
     DemonstrationError,
@@ -60,7 +61,7 @@ def test_normalised_actions_invert_to_the_targets(two_episodes):
 def test_depth_and_classes_are_averaged_to_the_networks_grid(two_episodes):
     dataset = ChunkDataset(two_episodes, SHAPE)
     batch = dataset.batch(np.array([5]), dataset.fit_statistics())
-    assert batch.future_segments.shape == (1, 2, 64, 6)
+    assert batch.future_segments.shape == (1, 2, 64, len(SceneClass))
     np.testing.assert_allclose(batch.future_segments.sum(-1).numpy(), 1.0, atol=2e-3)
     pooled = two_episodes[0].depth[5].reshape(8, 2, 8, 2).mean((1, 3))
     np.testing.assert_allclose(batch.future_depth[0, 0].numpy(), pooled.ravel(), atol=1e-3)
