@@ -32,7 +32,7 @@ ImageTransport = Literal["raw", "compressed"]
 
 ImageDecoder = Literal["numpy", "cv_bridge"]
 
-TaskName = Literal["lift_pot", "place_to_pot"]
+TaskName = Literal["lift_pot", "place_to_pot", "place_to_pot_hard", "pour"]
 """The tasks of :mod:`svam_ros.simulation.tasks`."""
 
 

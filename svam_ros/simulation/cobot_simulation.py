@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from svam_ros.cobot import ARM_NAMES, Cobot
+from svam_ros.simulation.appearance import NOMINAL, Appearance
 from svam_ros.simulation.arm_driver import ArmDriver, DriverReport, DriverSettings, JointCommand
 from svam_ros.simulation.mujoco_loading import mujoco
 from svam_ros.simulation.scene_model import PHYSICS_STEP_S, shipped_cobot
-from svam_ros.simulation.tasks import SUCCESS_HOLD_S, find_task, task_model
+from svam_ros.simulation.scene_objects import kinds_of, scene_with
+from svam_ros.simulation.start_poses import StartPoses
+from svam_ros.simulation.tasks import SUCCESS_HOLD_S, find_task
 from svam_ros.types import FloatArray
 
 
@@ -36,10 +39,13 @@ class ArmReading14:
 class SceneSnapshot:
     """All that a picture depends on, copied out of the physics: safe to hand to another thread."""
 
-    task: str
+    kinds: tuple[str, ...]
+    """What is on the table; with it the model is known, see ``scene_objects``."""
     time_s: float
     generalised_positions: FloatArray
-    """``(nq,)`` of the task's model, read-only."""
+    """``(nq,)`` of that model, read-only."""
+    appearance: Appearance = NOMINAL
+    """Light, colours and the camera's place."""
 
 
 class CobotSimulation:
@@ -50,6 +56,8 @@ class CobotSimulation:
         seed: draws the objects' start poses.
         cobot: the embodiment; default is the one in ``calibration/``. The arms start at its home.
         drivers: settings of the two drivers; default has our own joint names and no quirks.
+        shared: whether other tasks are possible in the scene too; see :meth:`reset`.
+        appearance: how the scene looks; see :meth:`reset`.
 
     Raises:
         UnknownTaskError: no such task.
@@ -61,22 +69,36 @@ class CobotSimulation:
         seed: int,
         cobot: Cobot | None = None,
         drivers: dict[str, DriverSettings] | None = None,
+        *,
+        shared: bool = False,
+        appearance: Appearance = NOMINAL,
     ) -> None:
         self.cobot = cobot or shipped_cobot()
         self._settings = drivers or {
             arm: DriverSettings(self.cobot.joint_names[self.cobot.arm_slice(arm)]) for arm in ARM_NAMES
         }
-        self.reset(task, seed)
+        self.reset(task, seed, shared=shared, appearance=appearance)
 
-    def reset(self, task: str, seed: int) -> None:
+    def reset(self, task: str, seed: int, *, shared: bool = False, appearance: Appearance = NOMINAL) -> None:
         """Start over: arms at home and at rest, objects where ``seed`` puts them, time 0.
+
+        Args:
+            task: name of a task.
+            seed: draws what is on the table and where.
+            shared: draw a scene in which other tasks are possible too, the same for all that share it;
+                else there is nothing but what the task needs.
+            appearance: light, colours and the camera's place; no part of the physics.
 
         Raises:
             UnknownTaskError: no such task.
         """
         self.task = find_task(task)
-        self.seed = seed
-        self.model: Any = task_model(task)
+        self.seed, self.shared, self.appearance = seed, shared, appearance
+        draw = self.task.draw_shared if shared else self.task.draw_poses
+        poses = draw(np.random.default_rng(seed))
+        self.kinds = kinds_of(poses)
+        """What is on the table."""
+        self.model: Any = scene_with(self.kinds)
         """``MjModel``; shared, not to be changed."""
         self.data: Any = mujoco.MjData(self.model)
         """``MjData``; belongs to the thread that steps."""
@@ -90,7 +112,7 @@ class CobotSimulation:
             )
         self.data.qpos[self._position_entries] = home * self._to_joint
         self.data.qpos[self._mirror_entries] = home[list(self.cobot.gripper_indices)] / 2
-        self._place_objects(seed)
+        self._place_objects(poses)
         self.data.ctrl[self._actuators] = home * self._to_joint
         mujoco.mj_forward(self.model, self.data)
         self._done_for_s = 0.0
@@ -147,11 +169,15 @@ class CobotSimulation:
         """Whether the task has been done for the last 0.3 s, up to now."""
         return self._done_for_s >= SUCCESS_HOLD_S - 1e-9
 
+    def fraction(self) -> float:
+        """How much of the task is done now, 0 to 1: for ``pour`` the share of the beads in the bowl."""
+        return self.task.fraction(self.model, self.data)
+
     def snapshot(self) -> SceneSnapshot:
         """An immutable copy of the scene for a renderer."""
         positions: FloatArray = self.data.qpos.copy()
         positions.setflags(write=False)
-        return SceneSnapshot(self.task.name, self.time_s, positions)
+        return SceneSnapshot(self.kinds, self.time_s, positions, self.appearance)
 
     def _map_joints(self) -> None:
         names, model = self.cobot.joint_names, self.model
@@ -164,7 +190,7 @@ class CobotSimulation:
         self._to_joint = np.ones(len(names))
         self._to_joint[list(self.cobot.gripper_indices)] = 0.5
 
-    def _place_objects(self, seed: int) -> None:
-        for name, pose in self.task.draw_poses(np.random.default_rng(seed)).items():
+    def _place_objects(self, poses: StartPoses) -> None:
+        for name, pose in poses.items():
             half = pose.yaw_rad / 2
             self.data.joint(name).qpos = [*pose.position_m, math.cos(half), 0.0, 0.0, math.sin(half)]

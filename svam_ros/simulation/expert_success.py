@@ -26,12 +26,12 @@ def execute(robot: SimulatedRobot, targets: FloatArray) -> bool:
     return robot.simulation.success()
 
 
-def failing_seeds(task: str, seeds: range) -> list[int]:
-    """The seeds on which the expert fails."""
+def failing_seeds(task: str, seeds: range, *, shared: bool = False) -> list[int]:
+    """The seeds on which the expert fails, in scenes of the task's own or in shared ones."""
     profile = load_robot_profile(SimulationParameters().profile)
     failed = []
     for seed in seeds:
-        robot = SimulatedRobot(task, seed, profile)
+        robot = SimulatedRobot(task, seed, profile, shared=shared)
         if not execute(robot, plan_demonstration(robot.simulation)):
             failed.append(seed)
     return failed
@@ -42,9 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=sorted(TASKS), required=True)
     parser.add_argument("--seeds", type=int, default=50, help="how many, counted from 0")
+    parser.add_argument("--shared", action="store_true", help="scenes in which other tasks are possible too")
     arguments = parser.parse_args()
     begin = time.perf_counter()
-    failed = failing_seeds(arguments.task, range(arguments.seeds))
+    failed = failing_seeds(arguments.task, range(arguments.seeds), shared=arguments.shared)
     seconds = time.perf_counter() - begin
     print(f"{arguments.task}: {arguments.seeds - len(failed)} of {arguments.seeds} in {seconds:.1f} s")
     if failed:

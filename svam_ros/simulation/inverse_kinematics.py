@@ -119,6 +119,23 @@ def _error_and_jacobian(arm: str, target: GraspTarget, joints: FloatArray) -> tu
         origins[index], axes[index] = pose[:3, 3], pose[:3, 2]
     grasp = pose[:3, 3] + FLANGE_TO_GRASP_M * pose[:3, 2]
     jacobian = np.vstack([np.cross(axes, grasp - origins).T, axes.T])
-    # Half the sum of the cross products of the axes: exact in direction, vanishes only at the goal.
-    rotation_error = 0.5 * np.cross(pose[:3, :3].T, target.rotation.T).sum(axis=0)
-    return np.concatenate([target.position_m - grasp, rotation_error]), jacobian
+    return np.concatenate([target.position_m - grasp, _rotation_error(pose[:3, :3], target)]), jacobian
+
+
+def _rotation_error(rotation: FloatArray, target: GraspTarget) -> FloatArray:
+    """``(3,)`` rad from ``(3, 3)`` ``rotation`` to the target's, exact in direction.
+
+    Half the sum of the cross products of the axes is the sine of the angle about its axis: it vanishes
+    half a turn away as well, so beyond a quarter turn it is lengthened, and at half a turn it is not small.
+    """
+    error: FloatArray = 0.5 * np.cross(rotation.T, target.rotation.T).sum(axis=0)
+    cosine = 0.5 * (float(np.sum(rotation * target.rotation)) - 1.0)
+    if cosine >= 0.0:
+        return error
+    sine = float(np.linalg.norm(error))
+    if sine > 1e-6:
+        return error / sine
+    # Half a turn: the axis is the column of R R' + 1 that is longest.
+    columns = target.rotation @ rotation.T + np.eye(3)
+    longest = columns[:, int(np.argmax(np.linalg.norm(columns, axis=0)))]
+    return longest / float(np.linalg.norm(longest))

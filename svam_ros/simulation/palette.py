@@ -1,7 +1,8 @@
 """Colours of the simulated scene, in one place so that they stay in tune.
 
 A light table, graphite and warm-white arms with one accent each, a deep-blue pot with brass
-handles and a red cube: every thing that matters differs from its background in lightness and hue.
+handles, a red cube, a green cup, a violet bowl and yellow beads: every thing that matters differs from
+its background in lightness and hue. The glass cube alone does not, on purpose.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 Colour = tuple[float, float, float, float]
 
 
-def _rgb(hexadecimal: str) -> Colour:
+def _rgb(hexadecimal: str, alpha: float = 1.0) -> Colour:
     red, green, blue = (int(hexadecimal[i : i + 2], 16) / 255.0 for i in (0, 2, 4))
-    return (red, green, blue, 1.0)
+    return (red, green, blue, alpha)
 
 
 FLOOR_LIGHT = _rgb("59616C")
@@ -29,3 +30,9 @@ POT_OUTSIDE = _rgb("1F4E79")
 POT_INSIDE = _rgb("9DB7CE")
 POT_HANDLE = _rgb("E3B04B")
 CUBE = _rgb("D7263D")
+GLASS = _rgb("5E8FA6", alpha=0.28)
+CUP = _rgb("3C9A5F")
+CUP_INSIDE = _rgb("A8D5B5")
+BOWL = _rgb("6A4C93")
+BOWL_INSIDE = _rgb("C9B8DE")
+BEAD = _rgb("FFC93C")

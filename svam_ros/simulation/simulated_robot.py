@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from svam_ros.cobot import ARM_NAMES, CalibrationError, Cobot, RobotProfile
+from svam_ros.simulation.appearance import NOMINAL, Appearance
 from svam_ros.simulation.arm_driver import DriverSettings, JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation, SceneSnapshot
 from svam_ros.simulation.scene_model import PHYSICS_STEP_S
@@ -62,15 +63,27 @@ class SimulatedRobot:
         task: name of a task.
         seed: draws the objects' start poses.
         profile: names, units and rates of the messages.
+        shared: whether other tasks are possible in the scene too.
+        appearance: light, colours and the camera's place.
 
     Raises:
         UnknownTaskError: no such task.
         CalibrationError: the simulation cannot report at the profile's rate.
     """
 
-    def __init__(self, task: str, seed: int, profile: RobotProfile) -> None:
+    def __init__(
+        self,
+        task: str,
+        seed: int,
+        profile: RobotProfile,
+        *,
+        shared: bool = False,
+        appearance: Appearance = NOMINAL,
+    ) -> None:
         self.profile = profile
-        self.simulation = CobotSimulation(task, seed, drivers=driver_settings(profile))
+        self.simulation = CobotSimulation(
+            task, seed, drivers=driver_settings(profile), shared=shared, appearance=appearance
+        )
         self._slice_s = report_period_s(profile)
         self._slices = 0
 

@@ -13,8 +13,16 @@ import numpy as np
 from svam_ros.simulation.mujoco_loading import mujoco
 
 _MATERIAL = "soft_shadow"
-_CASTERS_M = {"pot": 0.086, "cube": 0.027, "left_link6": 0.05, "right_link6": 0.05}
-"""Bodies that darken the table, with the radius of their spot when they touch it."""
+_CASTERS_M = {
+    "pot": 0.086,
+    "cube": 0.027,
+    "cup": 0.03,
+    "bowl": 0.062,
+    "left_link6": 0.05,
+    "right_link6": 0.05,
+}
+"""Bodies that darken the table, with the radius of their spot when they touch it. Glass does not, and beads
+are too small."""
 _DARKNESS = 0.34
 _FADE_HEIGHT_M = 0.24
 _SPREAD = 0.35

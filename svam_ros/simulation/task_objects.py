@@ -33,7 +33,7 @@ def add_pot(spec: Any) -> None:
         size=(POT_RADIUS_M, 0.004, 0),
         rgba=palette.POT_INSIDE,
         mass=0.12,
-        **_solid(),
+        **solid(),
     )
     for piece in range(_WALL_PIECES):
         _add_wall_piece(body, 2.0 * math.pi * piece / _WALL_PIECES)
@@ -41,23 +41,24 @@ def add_pot(spec: Any) -> None:
         _add_handle(body, side)
 
 
-def add_cube(spec: Any) -> None:
-    """A free body ``cube`` whose origin is its centre."""
-    body = spec.worldbody.add_body(name="cube")
-    body.add_freejoint(name="cube")
+def add_cube(spec: Any, name: str, colour: palette.Colour) -> None:
+    """A free body ``name`` whose origin is its centre."""
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint(name=name)
     half = CUBE_SIDE_M / 2
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX,
         size=(half, half, half),
-        rgba=palette.CUBE,
+        rgba=colour,
         mass=0.05,
         condim=4,
-        **_solid(),
+        **solid(),
     )
 
 
-def _solid() -> dict[str, Any]:
-    contype, conaffinity = COLLISION_BITS["object"]
+def solid(kind: str = "object") -> dict[str, Any]:
+    """Contact properties of a geom that collides as ``kind`` of ``COLLISION_BITS`` does."""
+    contype, conaffinity = COLLISION_BITS[kind]
     return {
         "contype": contype,
         "conaffinity": conaffinity,
@@ -71,23 +72,23 @@ def _add_wall_piece(body: Any, angle_rad: float) -> None:
     quaternion = (math.cos(angle_rad / 2), 0.0, 0.0, math.sin(angle_rad / 2))
 
     def board(
-        radius: float, half_thickness: float, bottom: float, top: float, colour: Any, solid: bool
+        radius: float, half_thickness: float, bottom: float, top: float, colour: Any, hard: bool
     ) -> None:
-        contact = _solid() if solid else {"contype": 0, "conaffinity": 0}
+        contact = solid() if hard else {"contype": 0, "conaffinity": 0}
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=(radius * math.cos(angle_rad), radius * math.sin(angle_rad), (bottom + top) / 2),
             quat=quaternion,
             size=(half_thickness, half_width, (top - bottom) / 2),
             rgba=colour,
-            mass=0.2 / _WALL_PIECES if solid else 0.0,
+            mass=0.2 / _WALL_PIECES if hard else 0.0,
             **contact,
         )
 
     thickness = _WALL_HALF_THICKNESS_M
-    board(POT_RADIUS_M, thickness, 0.0, POT_HEIGHT_M - 0.004, palette.POT_OUTSIDE, solid=True)
-    board(POT_RADIUS_M - thickness, 0.0006, 0.008, POT_HEIGHT_M - 0.004, palette.POT_INSIDE, solid=False)
-    board(POT_RADIUS_M, thickness * 1.25, POT_HEIGHT_M - 0.004, POT_HEIGHT_M, palette.POT_HANDLE, solid=False)
+    board(POT_RADIUS_M, thickness, 0.0, POT_HEIGHT_M - 0.004, palette.POT_OUTSIDE, hard=True)
+    board(POT_RADIUS_M - thickness, 0.0006, 0.008, POT_HEIGHT_M - 0.004, palette.POT_INSIDE, hard=False)
+    board(POT_RADIUS_M, thickness * 1.25, POT_HEIGHT_M - 0.004, POT_HEIGHT_M, palette.POT_HANDLE, hard=False)
 
 
 def _add_handle(body: Any, side: float) -> None:
@@ -105,5 +106,5 @@ def _add_handle(body: Any, side: float) -> None:
             rgba=palette.POT_HANDLE,
             mass=0.01,
             condim=4,
-            **_solid(),
+            **solid(),
         )

@@ -129,4 +129,4 @@ def test_it_runs_as_a_module():
     command = [sys.executable, "-m", "svam_ros.cli", "demo", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "--task {lift_pot,place_to_pot}" in done.stdout
+    assert "--task {lift_pot,place_to_pot,place_to_pot_hard,pour}" in done.stdout

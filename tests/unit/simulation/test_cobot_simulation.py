@@ -36,9 +36,10 @@ def digest_of_a_run(task: str, seed: int) -> str:
     return seen.hexdigest()
 
 
-def test_states_and_pictures_repeat_bit_for_bit():
-    assert digest_of_a_run("place_to_pot", 3) == digest_of_a_run("place_to_pot", 3)
-    assert digest_of_a_run("place_to_pot", 3) != digest_of_a_run("place_to_pot", 4)
+@pytest.mark.parametrize("task", ["place_to_pot", "pour"])
+def test_states_and_pictures_repeat_bit_for_bit(task):
+    assert digest_of_a_run(task, 3) == digest_of_a_run(task, 3)
+    assert digest_of_a_run(task, 3) != digest_of_a_run(task, 4)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))
@@ -55,6 +56,10 @@ def test_reset_is_as_good_as_new(task):
     )
     assert used.time_s == fresh.time_s
     assert used.instruction == TASKS[task].instruction
+    used.reset(task, 5, shared=True)
+    assert used.kinds != fresh.kinds
+    used.reset(task, 5)
+    assert used.kinds == fresh.kinds
 
 
 def test_arms_rest_at_home_until_commanded():
@@ -167,13 +172,23 @@ def test_success_has_to_last():
     ("offset", "expected"),
     [((0.0, 0.0, 0.05), True), ((0.0, 0.0, 0.12), True), ((0.0, 0.14, 0.03), False)],
 )
-def test_the_cube_counts_as_placed_when_it_lies_in_the_pot(offset, expected):
-    simulation = CobotSimulation("place_to_pot", 0)
+@pytest.mark.parametrize(("task", "cube"), [("place_to_pot", "cube"), ("place_to_pot_hard", "glass_cube")])
+def test_the_cube_counts_as_placed_when_it_lies_in_the_pot(offset, expected, task, cube):
+    simulation = CobotSimulation(task, 0)
     pot = simulation.data.body("pot").xpos.copy()
-    put(simulation, "cube", pot + offset)
+    put(simulation, cube, pot + offset)
     assert not simulation.success()
     simulation.step(1.0)
     assert simulation.success() is expected
+    assert simulation.fraction() == float(expected)
+
+
+@pytest.mark.parametrize(("task", "other"), [("place_to_pot", "glass_cube"), ("place_to_pot_hard", "cube")])
+def test_the_other_cube_in_the_pot_is_not_what_was_asked_for(task, other):
+    simulation = CobotSimulation(task, 0, shared=True)
+    put(simulation, other, simulation.data.body("pot").xpos + np.array([0.0, 0.0, 0.05]))
+    simulation.step(1.0)
+    assert not simulation.success()
 
 
 def test_a_cube_in_a_lying_pot_is_not_placed():

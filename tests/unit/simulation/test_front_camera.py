@@ -14,6 +14,8 @@ from svam_ros.simulation import scene_model
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera, SceneClass
 from svam_ros.simulation.mujoco_loading import mujoco
+from svam_ros.simulation.task_objects import CUBE_SIDE_M
+from svam_ros.simulation.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +31,22 @@ def test_the_picture_is_what_the_driver_would_publish(camera):
     assert rgb.std() > 20
 
 
-@pytest.mark.parametrize("task", ["lift_pot", "place_to_pot"])
-def test_objects_lie_in_the_centre_square_and_are_large_enough(camera, task):
-    names = [SceneClass.POT] + ([SceneClass.CUBE] if task == "place_to_pot" else [])
+CLASSES = {
+    "pot": SceneClass.POT,
+    "cube": SceneClass.CUBE,
+    "glass_cube": SceneClass.GLASS_CUBE,
+    "cup": SceneClass.CUP,
+    "bowl": SceneClass.BOWL,
+}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_objects_lie_in_the_centre_square_and_are_large_enough(camera, task, shared):
     for seed in range(25):
-        classes = camera.render_segmentation(CobotSimulation(task, seed).snapshot())
-        for name in names:
+        simulation = CobotSimulation(task, seed, shared=shared)
+        classes = camera.render_segmentation(simulation.snapshot())
+        for name in (CLASSES[kind] for kind in simulation.kinds if kind != "bead"):
             rows, columns = np.nonzero(classes == name)
             assert columns.min() > 80 + 8
             assert columns.max() < 560 - 8
@@ -46,12 +58,56 @@ def test_objects_lie_in_the_centre_square_and_are_large_enough(camera, task):
 
 def test_classes_are_the_scenes_bodies(camera):
     classes = camera.render_segmentation(CobotSimulation("place_to_pot", 0).snapshot())
-    assert set(np.unique(classes)) == {int(c) for c in SceneClass}
+    arms_and_room = {SceneClass.BACKGROUND, SceneClass.TABLE, SceneClass.LEFT_ARM, SceneClass.RIGHT_ARM}
+    assert set(np.unique(classes)) == arms_and_room | {SceneClass.POT, SceneClass.CUBE}
     assert (classes == SceneClass.LEFT_ARM)[:, :320].sum() > 1000
     assert (classes == SceneClass.LEFT_ARM)[:, 320:].sum() == 0
     assert (classes == SceneClass.RIGHT_ARM)[:, :320].sum() == 0
     lift = camera.render_segmentation(CobotSimulation("lift_pot", 0).snapshot())
     assert SceneClass.CUBE not in lift
+    for task, shared in (("pour", False), ("place_to_pot_hard", False), ("pour", True)):
+        simulation = CobotSimulation(task, 1, shared=shared)
+        classes = camera.render_segmentation(simulation.snapshot())
+        known = {kind: CLASSES.get(kind, SceneClass.BEADS) for kind in simulation.kinds}
+        assert set(np.unique(classes)) == arms_and_room | set(known.values())
+
+
+def test_the_numbers_of_the_classes_never_change():
+    names = [
+        "BACKGROUND",
+        "TABLE",
+        "LEFT_ARM",
+        "RIGHT_ARM",
+        "POT",
+        "CUBE",
+        "GLASS_CUBE",
+        "CUP",
+        "BOWL",
+        "BEADS",
+    ]
+    assert [member.name for member in SceneClass] == names
+    assert [int(member) for member in SceneClass] == list(range(10))
+
+
+def test_the_glass_cube_is_hard_to_see_but_as_deep_and_as_solid_as_the_red_one(camera):
+    glass, red = (CobotSimulation(task, 0).snapshot() for task in ("place_to_pot_hard", "place_to_pot"))
+    np.testing.assert_array_equal(camera.render_depth(glass), camera.render_depth(red))
+    there = camera.render_segmentation(glass) == SceneClass.GLASS_CUBE
+    np.testing.assert_array_equal(there, camera.render_segmentation(red) == SceneClass.CUBE)
+    bare = camera.render(CobotSimulation("lift_pot", 0).snapshot()).astype(int)
+    contrasts = [np.abs(camera.render(each).astype(int) - bare)[there].mean() for each in (glass, red)]
+    assert 10 < contrasts[0] < 0.75 * contrasts[1]
+
+
+def test_points_are_where_the_surfaces_are(camera):
+    simulation = CobotSimulation("place_to_pot", 0)
+    snapshot = simulation.snapshot()
+    points, classes = camera.render_points(snapshot), camera.render_segmentation(snapshot)
+    assert points.shape == (480, 640, 3)
+    np.testing.assert_allclose(points[classes == SceneClass.TABLE][:, 2], 0.0, atol=3e-3)
+    cube = points[classes == SceneClass.CUBE] - simulation.data.body("cube").xpos
+    local = cube @ simulation.data.body("cube").xmat.reshape(3, 3)
+    np.testing.assert_allclose(np.abs(local).max(axis=1), CUBE_SIDE_M / 2, atol=1e-3)
 
 
 def test_depth_of_the_table_follows_from_the_calibration(camera):

@@ -69,3 +69,15 @@ def test_what_is_out_of_reach_is_said_to_be():
     far = GraspTarget(np.array([1.5, 0.0, 0.1]), grasp_rotation(0.0, 1.0))
     with pytest.raises(UnreachableError, match="left arm reaches none of 1"):
         solve("left", [far], cobot.home[:6], cobot.limits.lower[:6], cobot.limits.upper[:6])
+
+
+@pytest.mark.parametrize("tilt_deg", [30.0, 65.0])
+def test_a_solution_is_never_half_a_turn_off(tilt_deg):
+    cobot = load_cobot()
+    row = cobot.arm_slice("right")
+    lower, upper, home = (values[row][:6] for values in (cobot.limits.lower, cobot.limits.upper, cobot.home))
+    target = GraspTarget(np.array([0.44, -0.26, 0.1]), grasp_rotation(0.06, np.deg2rad(tilt_deg)))
+    reference = np.array([0.06, home[1], home[2], 0.0, 0.2, 0.0])
+    pose = grasp_pose("right", solve("right", [target], reference, lower, upper))
+    np.testing.assert_allclose(pose[:3, 2], target.rotation[:, 2], atol=0.01)
+    assert abs(pose[:3, 1] @ target.rotation[:, 1]) == pytest.approx(1.0, abs=1e-3)
