@@ -57,21 +57,28 @@ class ImportOptions:
     """statistics.json of the data that the action expert was trained on; calvin needs none."""
     dtype: Literal["as-stored", "float32", "float16"] = "as-stored"
     """Precision of the weights in the model directory."""
-    reference_normalization: Literal["as-preset", "minus_one_to_one", "imagenet"] = "as-preset"
-    """How the first frame is normalised for DINOv2 and Depth Anything 3."""
-    reference_resize: Literal["as-preset", "bilinear", "bicubic_antialias"] = "as-preset"
-    """How the first frame is resized for them."""
+    pred_horizon: Annotated[int | None, Range(1, 512)] = None
+    """Actions that the expert was trained to predict at once. Not given: as many as the action checkpoint's
+    position table says."""
+    exec_horizon: Annotated[int | None, Range(1, 512)] = None
+    """Actions of a prediction that are executed. Not given: the preset's, or all where there are fewer."""
+    reference_normalization: Literal["as-trained", "minus_one_to_one", "imagenet"] = "as-trained"
+    """How the first frame is normalised for DINOv2 and Depth Anything 3. As the published trainer did for the
+    action expert: minus_one_to_one."""
+    reference_resize: Literal["as-trained", "bilinear", "bicubic_antialias"] = "as-trained"
+    """How the first frame is resized for them. As the published trainer did: bilinear."""
     text_positions: Literal["as-preset", "on", "off"] = "as-preset"
     """Whether sine positions are added to the text that the video backbone sees."""
     sigma_min: Annotated[float | None, Range(1e-4, 10.0)] = None
     """Last noise level above zero of the action sampler. Not given: the preset's."""
     frames_per_second_id: Annotated[float | None, Range(1.0, 60.0)] = None
-    """Frame rate that the video backbone is told. Not given: the preset's."""
+    """Frame rate that the video backbone is told. Not given: 4, as the published trainer said."""
 
 
 def run_import(options: ImportOptions) -> int:
     """Import, say where the model is, and warn of what was noticed."""
     from svam_ros.artifacts.published.importing import PublishedFiles, PublishedImport, import_published
+    from svam_ros.artifacts.published.trained_settings import Horizons
     from svam_ros.artifacts.statistics_file import statistics_from_json
 
     statistics = None
@@ -94,6 +101,7 @@ def run_import(options: ImportOptions) -> int:
         precision="as_stored" if options.dtype == "as-stored" else options.dtype,
         statistics=statistics,
         command=shlex.join(["svam", *sys.argv[1:]]),
+        horizons=Horizons(options.pred_horizon, options.exec_horizon),
     )
     console = Console(stderr=True)
     with _bar(console) as progress:
@@ -105,19 +113,19 @@ def run_import(options: ImportOptions) -> int:
 
 
 def chosen_config(options: ImportOptions) -> SvamConfig:
-    """The preset with the fidelity switches that were set."""
-    from svam_ros.networks.presets import PRESETS
+    """What weights of the published trainer want to be shown, with the fidelity switches that were set."""
+    from svam_ros.artifacts.published.trained_settings import trained_config
 
-    config = PRESETS[options.preset]
+    config = trained_config(options.preset)
     references, text, backbone, expert = (
         config.references,
         config.text,
         config.backbone,
         config.action_expert,
     )
-    if options.reference_normalization != "as-preset":
+    if options.reference_normalization != "as-trained":
         references = replace(references, normalization=options.reference_normalization)
-    if options.reference_resize != "as-preset":
+    if options.reference_resize != "as-trained":
         references = replace(references, resize=options.reference_resize)
     if options.text_positions != "as-preset":
         text = replace(text, add_positions=options.text_positions == "on")

@@ -30,6 +30,7 @@ from svam_ros.artifacts.published.conversion import PublishedCheckpointError, co
 from svam_ros.artifacts.published.model_card import model_card
 from svam_ros.artifacts.published.robots import preset_robot
 from svam_ros.artifacts.published.sources import ChosenGroup, choose_groups
+from svam_ros.artifacts.published.trained_settings import Horizons, with_horizons
 from svam_ros.artifacts.published.weight_files import (
     bytes_to_unpickle,
     find_weight_files,
@@ -112,13 +113,15 @@ class PublishedImport:
     files: PublishedFiles
     preset: str
     config: SvamConfig
-    """The preset's, with the switches that were set."""
+    """The preset's, with the switches that were set; horizons are taken from the files."""
     out: Path
     precision: Precision
     statistics: Statistics | None
     """Of the data that the action expert was trained on, where the preset has none."""
     command: str
     """What was typed, for the record."""
+    horizons: Horizons = Horizons()
+    """Numbers of actions that were typed."""
 
 
 def import_published(wanted: PublishedImport, progress: Progress) -> tuple[ModelDirectory, list[str]]:
@@ -146,6 +149,9 @@ def import_published(wanted: PublishedImport, progress: Progress) -> tuple[Model
             option: read_tensors(paths, workspace, progress.advance) for option, paths in files.items()
         }
         chosen, warnings = choose_groups(tensors)
+        wanted = replace(
+            wanted, config=with_horizons(wanted.config, chosen["model"].tensors, wanted.horizons)
+        )
         weights = _convert(chosen, wanted, progress)
         robot = preset_robot(wanted.preset, wanted.config.image_encoder.image_size)
         sources = _hash_sources(files, tokenizer_folder, progress)
@@ -158,7 +164,9 @@ def import_published(wanted: PublishedImport, progress: Progress) -> tuple[Model
             preset=wanted.preset,
             image=robot.image,
             provenance=_provenance(wanted.command, sources),
-            documents={"README.md": model_card(wanted.out.name, wanted.preset, sources, warnings)},
+            documents={
+                "README.md": model_card(wanted.out.name, wanted.preset, wanted.config, sources, warnings)
+            },
             embodiment=robot.embodiment,
         )
         progress.begin("writing and verifying", 0)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from svam_ros.artifacts.published.trained_settings import switches
+from svam_ros.networks.config import SvamConfig
 
-def model_card(name: str, preset: str, sources: Mapping[str, str], warnings: Sequence[str]) -> str:
+
+def model_card(
+    name: str, preset: str, config: SvamConfig, sources: Mapping[str, str], warnings: Sequence[str]
+) -> str:
     """The card as Markdown."""
+    settings = "\n".join(f"| `{option}` | {value} |" for option, value in switches(config).items())
     rows = "\n".join(f"| `{source}` | `{digest}` |" for source, digest in sources.items())
     noted = "".join(f"- Noted on import: {warning}.\n" for warning in warnings)
     robot = (
@@ -22,6 +28,16 @@ changed; only names and layout are ours, and position tables stand at the resolu
 - The licences of the source files hold for this folder too, the strictest of them for the whole. Depth
   Anything 3 Large allows no commercial use; read those of the others.
 {noted}
+It predicts {config.action_expert.pred_horizon} actions at once, of which {config.exec_horizon} are executed,
+and is run with
+
+| switch | set to |
+| --- | --- |
+{settings}
+
+These are part of the model: with others its references are pictures that the action expert never saw. It was
+made of
+
 | source | sha256 |
 | --- | --- |
 {rows}

@@ -14,10 +14,16 @@ from svam_ros.networks.presets import PRESETS
 OPTIONS = ImportOptions(unet=Path("u"), action=Path("a"), out=Path("o"), preset="calvin")
 
 
-def test_without_switches_the_preset_stays_as_it_is():
-    for preset in ("calvin", "cobot"):
-        options = dataclasses.replace(OPTIONS, preset=preset)
-        assert chosen_config(options) == PRESETS[preset]
+def test_without_switches_the_published_evaluation_is_reproduced_on_calvin():
+    assert chosen_config(OPTIONS) == PRESETS["calvin"]
+
+
+def test_an_expert_of_the_published_trainer_gets_what_it_was_trained_on_whatever_the_robot():
+    """Unlike the preset, which is for training from here on."""
+    config = chosen_config(dataclasses.replace(OPTIONS, preset="cobot"))
+    assert config.references == PRESETS["calvin"].references != PRESETS["cobot"].references
+    assert config.backbone.frames_per_second_id == 4.0 != PRESETS["cobot"].backbone.frames_per_second_id
+    assert config.action_expert == PRESETS["cobot"].action_expert
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from svam_ros.artifacts.published import importing, workspace
 from svam_ros.artifacts.published.clip_tokenizer import read_clip_tokenizer
 from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
 from svam_ros.artifacts.published.importing import PublishedFiles, PublishedImport, import_published
+from svam_ros.artifacts.published.trained_settings import Horizons
 from svam_ros.networks.normalization import AffineNormalization, Statistics
 
 WEIGHTS = groups()
@@ -157,6 +158,63 @@ def test_an_action_head_for_another_robot_is_refused_with_both_numbers(quick, tm
     assert "of 14 values, an action of preset 'cobot' has 7" in refusal(
         dataclasses.replace(request, config=PUBLISHED)
     )
+
+
+POSITIONS = "model.inner_model.pos_emb"
+BEFORE_ACTIONS = 1 + PUBLISHED.backbone.frames * PUBLISHED.uni_perceiver.latents_per_frame
+
+
+@pytest.mark.parametrize(("trained", "executed"), [(3, 3), (5, 5), (9, 5)])
+def test_the_expert_s_own_chunk_length_is_taken_from_its_position_table(quick, tmp_path, trained, executed):
+    files = replaced(quick, {POSITIONS: torch.zeros(1, BEFORE_ACTIONS + trained, 128)})
+    manifest = import_published(wanted(files, tmp_path / "m"), Stages())[0].manifest
+    assert (manifest.pred_horizon, manifest.exec_horizon) == (trained, executed)
+    asked = Horizons(trained, executed=2)
+    manifest = import_published(wanted(files, tmp_path / "m", horizons=asked), Stages())[0].manifest
+    assert (manifest.pred_horizon, manifest.exec_horizon) == (trained, 2)
+
+
+def test_without_a_position_table_the_chunk_length_has_to_be_given(quick, tmp_path):
+    files = replaced(quick, {POSITIONS: None})
+    assert "give --pred-horizon" in refusal(wanted(files, tmp_path / "m"))
+    request = wanted(files, tmp_path / "m", horizons=Horizons(predicted=8))
+    assert import_published(request, Stages())[0].manifest.pred_horizon == 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            Horizons(predicted=8),
+            "--pred-horizon is 8, the expert in --action was trained to predict 5 actions",
+        ),
+        (Horizons(executed=6), "--exec-horizon: exec_horizon is 6, allowed is 1 to pred_horizon 5"),
+    ],
+)
+def test_chunk_lengths_that_contradict_the_expert_are_refused(quick, tmp_path, asked, words):
+    assert words in refusal(wanted(quick, tmp_path / "m", horizons=asked))
+
+
+def test_a_position_table_too_short_for_the_preset_s_context_is_refused(quick, tmp_path):
+    files = replaced(quick, {POSITIONS: torch.zeros(1, BEFORE_ACTIONS, 128)})
+    assert "no position is left for an action" in refusal(wanted(files, tmp_path / "m"))
+
+
+def test_what_the_network_is_shown_stands_in_the_manifest_and_on_the_card(quick, tmp_path):
+    shown = dataclasses.replace(PUBLISHED.references, normalization="imagenet", resize="bicubic_antialias")
+    config = dataclasses.replace(PUBLISHED, references=shown)
+    model, _ = import_published(wanted(quick, tmp_path / "m", config=config), Stages())
+    assert open_model(model.path, any_robot=True).manifest.config == config
+    card = (model.path / "README.md").read_text()
+    for row in (
+        "| `--reference-normalization` | imagenet |",
+        "| `--reference-resize` | bicubic_antialias |",
+        "| `--sigma-min` | 1 |",
+        "| `--text-positions` | off |",
+        "| `--frames-per-second-id` | 4 |",
+    ):
+        assert row in card
+    assert "predicts 5 actions at once, of which 5 are executed" in card
 
 
 def test_tensors_of_no_known_part_are_refused(quick, tmp_path):
