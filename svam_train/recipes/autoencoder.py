@@ -1,0 +1,53 @@
+"""How the autoencoder of a network without a public one is trained: data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from svam_train.recipes.training_settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """Numbers of the autoencoder; a network of published sizes takes SVD's instead.
+
+    Raises:
+        ValueError: a number is out of its range; the text names it.
+    """
+
+    network: str
+    """Preset of :mod:`svam_ros.networks.presets`."""
+    training: TrainingSettings
+    frame_spacing: int = 8
+    """Control steps between two pictures of a clip; the number of pictures is the network's."""
+    divergence_weight: float = 1e-3
+    """Of the mean Kullback-Leibler divergence of a latent from a standard normal: keeps latents bounded."""
+    held_out_share: float = 0.05
+    """Of the episodes, for looking only."""
+    held_out_pictures: int = 64
+    """Clips of held-out episodes that are looked at."""
+
+    def __post_init__(self) -> None:
+        if self.frame_spacing < 1 or self.held_out_pictures < 1:
+            raise ValueError("frame_spacing and held_out_pictures must be at least 1")
+        if self.divergence_weight < 0.0:
+            raise ValueError(f"divergence_weight is {self.divergence_weight}, but must not be negative")
+        if self.training.gradient_checkpointing:
+            raise ValueError("the autoencoder is small: it has no gradient_checkpointing")
+
+
+PRESETS: dict[str, AutoencoderRecipe] = {
+    "tiny": AutoencoderRecipe(
+        network="tiny",
+        training=TrainingSettings(
+            steps=3000,
+            batch_size=8,
+            learning_rate=1e-3,
+            warm_up_steps=50,
+            average_decay=0.995,
+            precision="bf16",
+            checkpoint_every_s=120.0,
+        ),
+    ),
+}
+"""Complete recipes by name."""

@@ -1,0 +1,108 @@
+"""Videos in several steps, from the noise of the policy's one pass.
+
+The policy's features come from one pass at the highest noise level; what it learns to foresee in them are
+the videos that the same model draws when it goes on from the same noise. So the first of the steps here is
+that one pass, and gives its features along with the video.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from svam_ros.networks.sampler import edm_scalings, sample_ddim
+from svam_ros.networks.svam import InstructionCondition, Svam
+from svam_ros.networks.svd_backbone import SIGMA, VideoBackbone
+from svam_train.recipes.video import VideoSampling
+
+
+@dataclass(frozen=True)
+class SampledVideo:
+    """A video and the one pass that it began with."""
+
+    features: Tensor
+    """``(batch, frames, tokens, feature_width)`` of the first step: what the policy would have got."""
+    latents: Tensor
+    """``(batch, frames, c, h, w)`` in units of unit variance, float32 at least."""
+
+
+def noise_levels(sampling: VideoSampling) -> tuple[float, ...]:
+    """``steps`` falling levels that begin with the policy's, and 0 (Karras et al. 2022, equation 5)."""
+    last = sampling.steps - 1
+    highest, lowest = SIGMA ** (1.0 / sampling.rho), sampling.sigma_min ** (1.0 / sampling.rho)
+    between = (highest + step / last * (lowest - highest) for step in range(1, sampling.steps))
+    return (SIGMA, *(root**sampling.rho for root in between), 0.0)
+
+
+def sample_latents(
+    network: Svam,
+    first_frame_latents: Tensor,
+    condition: InstructionCondition,
+    noise: Tensor,
+    steps: int,
+    guidance: float,
+) -> Tensor:
+    """What a whole network foresees in ``steps`` steps; see :func:`sample_videos`.
+
+    Returns:
+        Latents ``(batch, frames, c, h, w)`` in units of unit variance.
+    """
+    sampling = VideoSampling(steps=steps, guidance_last=guidance)
+    video = sample_videos(network.video_backbone, first_frame_latents, condition.text_states, noise, sampling)
+    return video.latents
+
+
+@torch.no_grad()
+def sample_videos(
+    backbone: VideoBackbone,
+    image_latents: Tensor,
+    text_states: Tensor,
+    noise: Tensor,
+    sampling: VideoSampling,
+) -> SampledVideo:
+    """Draw videos with Euler's method, guided by the text.
+
+    Args:
+        backbone: with its video head.
+        image_latents: ``(batch, c, h, w)`` of the first frames, not scaled.
+        text_states: ``(batch, n, width)``; guidance compares with zeros in their place.
+        noise: ``(batch, frames, c, h, w)`` standard normal: that of the policy's pass.
+        sampling: how.
+
+    Raises:
+        RuntimeError: the backbone was built without the video head.
+    """
+    sigmas = noise_levels(sampling)
+    guidance = torch.linspace(
+        sampling.guidance_first, sampling.guidance_last, noise.shape[1], device=noise.device
+    )[:, None, None, None]
+    guided = bool((guidance != 1.0).any())
+    states = torch.cat([text_states, torch.zeros_like(text_states)]) if guided else text_states
+    images = torch.cat([image_latents, image_latents]) if guided else image_latents
+    text = backbone.project_text(states)
+    features: list[Tensor] = []
+
+    def denoise(x: Tensor, step: int) -> Tensor:
+        sigma = torch.tensor([sigmas[step]], device=x.device, dtype=x.dtype)
+        skip, output, scale = edm_scalings(sigma, sigma_data=1.0)
+        # The first step is the policy's pass to the last bit: it is given the noise itself.
+        constants = backbone.constants(sigma if step else None)
+        scaled = x * scale if step else noise
+        passed = backbone(torch.cat([scaled, scaled]) if guided else scaled, images, text, constants)
+        if step == 0:
+            features.append(passed.features[: len(x)])
+        velocity = backbone.predict_velocity(passed, states, constants).to(x.dtype)
+        if guided:
+            with_text, without = velocity.chunk(2)
+            velocity = without + guidance * (with_text - without)
+        # The video model predicts the velocity: EDM's output with the other sign.
+        return skip * x - output * velocity
+
+    # The noised video over sqrt(sigma^2 + 1), which a pass is given, is the noise itself in the first step.
+    precise = noise.to(torch.promote_types(noise.dtype, torch.float32))
+    paired = precise * math.sqrt(1.0 + 1.0 / SIGMA**2)
+    latents = sample_ddim(denoise, paired, sigmas)
+    return SampledVideo(features[0], latents)
