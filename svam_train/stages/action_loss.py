@@ -1,0 +1,157 @@
+"""EDM's loss on chunks of actions, with per-dimension weights and, as an option, a committed prefix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from svam_ros.networks.action_expert import ActionExpert, KeysValues, Modulation
+from svam_ros.networks.sampler import edm_scalings, sample_ddim
+from svam_train.recipes.actions import ActionNoise, CommittedPrefix
+
+CLEAN_LEVEL = 0.001
+"""Noise level that given actions are said to have: 0 has no logarithm. Few other actions ever have it."""
+
+
+def draw_noise_levels(noise: ActionNoise, random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    """Noise levels of the given shape: inverse of the truncated log-logistic distribution function."""
+    location = math.log(noise.median)
+
+    def share_below(level: float) -> float:
+        return 1.0 / (1.0 + math.exp(-(math.log(level) - location) / noise.spread))
+
+    low, high = share_below(noise.lowest), share_below(noise.highest)
+    share = np.clip(low + (high - low) * random.random(shape), 1e-12, 1.0 - 1e-12)
+    levels = np.exp(location + noise.spread * np.log(share / (1.0 - share)))
+    return np.clip(levels, noise.lowest, noise.highest).astype(np.float32)
+
+
+def draw_prefix_lengths(
+    prefix: CommittedPrefix, random: np.random.Generator, *shape: int
+) -> NDArray[np.int64]:
+    """How many of the first actions are given: 0 in ``share_without`` of the draws, else 1 to ``longest``."""
+    if not prefix.longest:
+        return np.zeros(shape, np.int64)
+    lengths = random.integers(1, prefix.longest + 1, shape)
+    return np.where(random.random(shape) < prefix.share_without, 0, lengths)
+
+
+def chunk_errors(
+    expert: ActionExpert,
+    keys_values: KeysValues,
+    actions: Tensor,
+    noise: Tensor,
+    sigma: Tensor,
+    prefix_lengths: Tensor | None,
+) -> Tensor:
+    """Squared errors of the inner network, several draws for each row's chunk.
+
+    Args:
+        expert: the action expert.
+        keys_values: of ``rows`` conditions.
+        actions: ``(rows, horizon, action_dim)`` normalised.
+        noise: ``(rows, draws, horizon, action_dim)`` standard normal.
+        sigma: ``(rows, draws)`` noise levels.
+        prefix_lengths: ``(rows, draws)`` int64: so many first actions are given clean; they have no error.
+            ``None``: none, as published.
+
+    Returns:
+        ``(rows, draws, horizon, action_dim)`` float32; its mean over ``action_dim`` and the actions that were
+        not given is the published loss.
+    """
+    draws = sigma.shape[1]
+    repeated = tuple(
+        (key.repeat_interleave(draws, 0), value.repeat_interleave(draws, 0)) for key, value in keys_values
+    )
+    actions = actions.repeat_interleave(draws, 0)
+    noise, sigma = noise.flatten(0, 1), sigma.flatten()
+    if prefix_lengths is None:
+        return expert.denoising_loss(actions, noise, sigma, repeated).float().unflatten(0, (-1, draws))
+    level = sigma[:, None, None]
+    scalings = edm_scalings(level, expert.config.sigma_data)
+    noised = actions + level * noise
+    target = (actions - scalings.skip * noised) / scalings.output
+    given = torch.arange(actions.shape[1], device=actions.device) < prefix_lengths.flatten()[:, None]
+    predicted = predict_behind_prefix(
+        expert, scalings.input * noised, actions, given, expert.modulation(sigma), repeated
+    )
+    errors = torch.where(given[..., None], 0.0, (predicted.float() - target) ** 2)
+    return errors.unflatten(0, (-1, draws))
+
+
+def predict_behind_prefix(
+    expert: ActionExpert,
+    scaled: Tensor,
+    committed: Tensor,
+    given: Tensor,
+    modulation: Modulation,
+    keys_values: KeysValues,
+) -> Tensor:
+    """The inner network where some actions are given clean, each action modulated by its own noise level.
+
+    Args:
+        expert: the action expert.
+        scaled: ``(batch, n, action_dim)`` noised actions times the input scaling.
+        committed: ``(batch, n, action_dim)`` normalised; counts where ``given``.
+        given: ``(batch, n)`` bool.
+        modulation: at the noise level of the actions that are not given.
+        keys_values: of the conditions.
+
+    Returns:
+        As :meth:`ActionExpert.predict`; meaningless where ``given``.
+    """
+    where = given[..., None]
+    clean = expert.modulation(torch.full((1,), CLEAN_LEVEL, device=scaled.device))
+    per_action = tuple(
+        torch.where(where, at_rest, noisy) for at_rest, noisy in zip(clean, modulation, strict=True)
+    )
+    return expert.predict(
+        torch.where(where, committed / expert.config.sigma_data, scaled), per_action, keys_values
+    )
+
+
+def sample_behind_prefix(
+    expert: ActionExpert, keys_values: KeysValues, noise: Tensor, committed: Tensor, length: int
+) -> Tensor:
+    """Sample chunks that begin with given actions, as an engine with delayed execution would.
+
+    Args:
+        expert: the action expert.
+        keys_values: of ``batch`` conditions.
+        noise: ``(batch, horizon, action_dim)`` standard normal.
+        committed: ``(batch, horizon, action_dim)`` normalised, of which the first ``length`` count.
+        length: actions that are being executed.
+
+    Returns:
+        ``(batch, horizon, action_dim)``, the first ``length`` as given.
+    """
+    schedule = expert.schedule()
+    given = (torch.arange(noise.shape[1], device=noise.device) < length).expand(noise.shape[:2])
+
+    def denoise(x: Tensor, step: int) -> Tensor:
+        scalings, modulation = schedule.scalings[step], schedule.modulations[step]
+        predicted = predict_behind_prefix(
+            expert, scalings.input * x, committed, given, modulation, keys_values
+        )
+        return torch.where(given[..., None], committed, scalings.skip * x + scalings.output * predicted)
+
+    return sample_ddim(denoise, noise, schedule.sigmas)
+
+
+def weighted_mean(errors: Tensor, joint_weights: Sequence[float], prefix_lengths: Tensor | None) -> Tensor:
+    """One number: every row and draw counts the same, however much of its chunk was given.
+
+    Args:
+        errors: from :func:`chunk_errors`.
+        joint_weights: of each action dimension; none are all 1.
+        prefix_lengths: as there.
+    """
+    if joint_weights:
+        errors = errors * torch.tensor(tuple(joint_weights), device=errors.device)
+    counted = errors.shape[2] - (0 if prefix_lengths is None else prefix_lengths)
+    return (errors.mean(dim=3).sum(dim=2) / counted).mean()
