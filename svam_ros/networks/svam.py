@@ -1,31 +1,55 @@
-"""S-VAM, whole: from a camera image and an instruction to a chunk of joint actions.
+"""S-VAM, whole: from a camera image and an instruction to a chunk of actions (arXiv 2603.16195, section 3).
 
-The stages are public, so that an engine can time them and training can run some of them only:
+The stages are public, so that an engine can time them and training can run some of them only. Two branches
+look at the image: one foresees, the other says in which terms. Shapes of one prediction as published::
 
-``encode_image`` -> ``backbone`` -> ``references`` -> ``decouple`` -> ``perceive`` -> ``act``
+    image (3, 256, 256) ---------------------------------.
+      |                                                  |
+    encode_image                                     references      resized to (3, 224, 224)
+      | latents (4, 32, 32)                              | DINOv2 (256, 768)
+      |                                                  | Depth Anything 3 (256, 2048)
+    backbone <- noise (16, 4, 32, 32), text (20, 1024)   |
+      | features (16, 256, 2560)                         |
+      |----------------------> decouple <----------------'
+      |                           | foresight, twice (16, 256, 1024)
+      '-------> perceive <--------'
+                   | context (224, 384)
+                  act <- noise (10, 7), goal (1, 384), joints
+                   | actions (10, 7)
 
-Noise is always an argument; nothing in here draws any.
+============================  ====================  ====================================================
+what                          published shape       made of
+============================  ====================  ====================================================
+features                      (16, 256, 2560)       frames; 16 x 16 tokens; first and second up block
+input of the Uni-Perceiver    (16, 256, 5376)       features 2560, semantic 768 and geometric 2048 foresight
+                                                    side by side; never made here, see ``FusedEmbedding``
+context                       (224, 384)            16 frames of 14 latents
+actions                       (10, 7)               on CALVIN; (16, 14) for the Cobot
+============================  ====================  ====================================================
+
+Every shape has a batch dimension in front. Noise is always an argument; nothing in here draws any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from svam_ros.networks.action_expert import ActionExpert, SamplingSchedule
+from svam_ros.networks.action_expert import ActionExpert
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.decoupler import Decoupler
 from svam_ros.networks.image_encoder import ImageEncoder
 from svam_ros.networks.input_checks import check_image, check_instruction, check_joints, check_noise
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
-from svam_ros.networks.svd_backbone import BackboneConstants, BackboneOutput, VideoBackbone
+from svam_ros.networks.svd_backbone import BackboneOutput, VideoBackbone
 from svam_ros.networks.text import TextEncoder
 from svam_ros.networks.unet_blocks import TextKeysValues
-from svam_ros.networks.uni_perceiver import FusedEmbedding, UniPerceiver
+from svam_ros.networks.uni_perceiver import UniPerceiver
+from svam_ros.networks.weight_constants import WeightConstants
 
 VIDEO_HEAD_PREFIX = "video_backbone.video_head."
 """State-dict names that only training has."""
@@ -72,13 +96,6 @@ class ForesightTokens:
     geometric: Tensor
 
 
-@dataclass(frozen=True)
-class _Constants:
-    backbone: BackboneConstants
-    embedding: FusedEmbedding
-    schedule: SamplingSchedule
-
-
 class Svam(nn.Module):
     """The network of one :class:`SvamConfig`.
 
@@ -106,7 +123,9 @@ class Svam(nn.Module):
         self.action_expert = ActionExpert(
             config.uni_perceiver.width, config.text.goal_width, config.action_expert
         )
-        self._constants: _Constants | None = None
+        self._kept_constants: WeightConstants | None = None
+        self._trainable: frozenset[str] = frozenset()
+        self.register_load_state_dict_post_hook(_forget_constants)
 
     def forward(
         self,
@@ -181,7 +200,7 @@ class Svam(nn.Module):
     ) -> Tensor:
         """Latents to features ``(batch, frames, tokens, feature_width)``."""
         output: BackboneOutput = self.video_backbone(
-            latent_noise, image_latents, condition.keys_values, self._backbone_constants()
+            latent_noise, image_latents, condition.keys_values, self.constants.backbone
         )
         return output.features
 
@@ -200,7 +219,7 @@ class Svam(nn.Module):
     def foresight_tokens(self, foresight: Foresight) -> ForesightTokens:
         """Foresight as tokens of the two foundation models, to look at or to compare with theirs.
 
-        Actions do not need them: :class:`FusedEmbedding` skips this step.
+        Actions do not need them: ``FusedEmbedding`` skips this step.
         """
         return ForesightTokens(
             self.semantic_decoupler.project(foresight.semantic),
@@ -209,16 +228,18 @@ class Svam(nn.Module):
 
     def perceive(self, features: Tensor, foresight: Foresight) -> Tensor:
         """``(batch, frames * latents_per_frame, uni_perceiver.width)`` context tokens."""
-        embedding = self._constants.embedding if self._constants else self._fuse_embedding()
-        context: Tensor = self.uni_perceiver(features, foresight.semantic, foresight.geometric, embedding)
+        context: Tensor = self.uni_perceiver(
+            features, foresight.semantic, foresight.geometric, self.constants.embedding
+        )
         return context
 
     def act(
         self, context: Tensor, condition: InstructionCondition, joints: Tensor | None, action_noise: Tensor
     ) -> Tensor:
         """Sample normalised actions ``(batch, pred_horizon, action_dim)``."""
-        schedule = self._constants.schedule if self._constants else self.action_expert.schedule()
-        actions: Tensor = self.action_expert(context, condition.goal_token, joints, action_noise, schedule)
+        actions: Tensor = self.action_expert(
+            context, condition.goal_token, joints, action_noise, self.constants.schedule
+        )
         return actions
 
     def predict_video_latents(
@@ -233,38 +254,57 @@ class Svam(nn.Module):
         Raises:
             RuntimeError: the network was built without ``with_video_head``.
         """
-        constants = self._backbone_constants()
+        constants = self.constants.backbone
         output = self.video_backbone(latent_noise, image_latents, condition.keys_values, constants)
         video = self.video_backbone.predict_video(latent_noise, output, condition.text_states, constants)
         return output.features, video
 
+    @property
+    def constants(self) -> WeightConstants:
+        """What only the weights decide: kept since :meth:`prepare_for_inference`, else of the weights now."""
+        return self._kept_constants or WeightConstants(
+            self.video_backbone,
+            self.semantic_decoupler,
+            self.geometric_decoupler,
+            self.uni_perceiver,
+            self.action_expert,
+        )
+
     def prepare_for_inference(self) -> Self:
         """Freeze the network and compute once what only the weights decide.
 
-        Call it when the weights are loaded and the network is on its device and in its precision.
-        :meth:`train` undoes it.
+        :meth:`train` undoes it. Loading other weights, another device or another precision for the whole
+        network computes it anew; weights that are changed in place, or of one part only, go unnoticed.
         """
+        if self._kept_constants is None:
+            self._trainable = frozenset(name for name, p in self.named_parameters() if p.requires_grad)
         self.eval()
         self.requires_grad_(requires_grad=False)
-        self._constants = _Constants(
-            self.video_backbone.constants(), self._fuse_embedding(), self.action_expert.schedule()
-        )
+        self._kept_constants = None
+        self._kept_constants = self.constants.computed()
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """As in torch; entering training forgets what :meth:`prepare_for_inference` computed."""
-        if mode:
-            self._constants = None
+        """As in torch; entering training undoes :meth:`prepare_for_inference`: what it froze learns again."""
+        if mode and self._kept_constants is not None:
+            self._kept_constants = None
+            for name, parameter in self.named_parameters():
+                parameter.requires_grad_(name in self._trainable)
         return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Torch's way to another device or precision; constants have to follow."""
+        super()._apply(fn, recurse)
+        _forget_constants(self)
+        return self
 
     def run_time_state_dict(self) -> dict[str, Tensor]:
         """The state dict without the video head: what a model directory holds."""
         return {name: t for name, t in self.state_dict().items() if not name.startswith(VIDEO_HEAD_PREFIX)}
 
-    def _fuse_embedding(self) -> FusedEmbedding:
-        return self.uni_perceiver.fuse(
-            self.semantic_decoupler.output_projection, self.geometric_decoupler.output_projection
-        )
 
-    def _backbone_constants(self) -> BackboneConstants:
-        return self._constants.backbone if self._constants else self.video_backbone.constants()
+def _forget_constants(network: nn.Module, _incompatible_keys: object = None) -> None:
+    """A prepared network computes its constants anew, from the weights that it now has, when next used."""
+    if isinstance(network, Svam) and network._kept_constants is not None:
+        network._kept_constants = None
+        network._kept_constants = network.constants

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -120,7 +120,7 @@ class PublishedImport:
     """Of the data that the action expert was trained on, where the preset has none."""
     command: str
     """What was typed, for the record."""
-    horizons: Horizons = Horizons()
+    horizons: Horizons = field(default_factory=Horizons)
     """Numbers of actions that were typed."""
 
 

@@ -99,6 +99,41 @@ def test_precomputed_constants_change_nothing_and_are_forgotten_by_training():
     assert not torch.allclose(moved, prepared, atol=1e-4)
 
 
+def test_training_after_running_trains_again_what_was_trainable_before():
+    network = random_network()
+    network.text_encoder.requires_grad_(requires_grad=False)
+    before = {name for name, p in network.named_parameters() if p.requires_grad}
+    network.prepare_for_inference().prepare_for_inference()
+    assert not [name for name, p in network.named_parameters() if p.requires_grad]
+    network.train()
+    assert {name for name, p in network.named_parameters() if p.requires_grad} == before
+    network.eval().requires_grad_(requires_grad=False).train()
+    assert not [p for p in network.parameters() if p.requires_grad], "frozen by someone else, and left so"
+
+
+@pytest.mark.parametrize("inside_another_module", [False, True])
+def test_other_weights_in_a_prepared_network_bring_their_own_constants(inside_another_module):
+    other, prepared = random_network(seed=5), random_network().prepare_for_inference()
+    inputs = random_inputs(other)
+    loaded = torch.nn.ModuleDict({"svam": prepared}) if inside_another_module else prepared
+    prefix = "svam." if inside_another_module else ""
+    loaded.load_state_dict({prefix + name: tensor for name, tensor in other.state_dict().items()})
+    with torch.no_grad():
+        torch.testing.assert_close(prepared(*inputs.as_tuple()), other(*inputs.as_tuple()), rtol=0, atol=1e-5)
+    assert prepared.constants.backbone is prepared.constants.backbone, "computed once, not in every pass"
+
+
+def test_a_prepared_network_in_another_precision_is_so_throughout():
+    network = random_network().prepare_for_inference().double()
+    assert network.constants.backbone.time_embedding.dtype == torch.float64
+    assert network.constants.embedding.bias.dtype == torch.float64
+    assert {m.dtype for step in network.constants.schedule.modulations for m in step} == {torch.float64}
+    inputs = random_inputs(network)
+    with torch.no_grad():
+        plain = random_network().double()(*inputs.as_tuple())
+        torch.testing.assert_close(network(*inputs.as_tuple()), plain, rtol=0, atol=1e-9)
+
+
 def test_the_video_head_is_left_out_at_run_time_and_not_missed():
     trained = random_network(with_video_head=True)
     inputs = random_inputs(trained)
