@@ -43,7 +43,7 @@ def draw_pot_and(cube: str) -> Draw:
 def draw_cup_and_bowl(rng: np.random.Generator) -> StartPoses:
     """A cup full of beads in front of one arm, and a bowl towards the middle."""
     side = _side(rng)
-    bowl = (0.39 + rng.uniform(-0.03, 0.03), side * (0.09 + rng.uniform(-0.03, 0.03)), 0.0)
+    bowl = (0.39 + rng.uniform(-0.03, 0.03), side * (0.085 + rng.uniform(-0.025, 0.025)), 0.0)
     return _full_cup(rng, side, 0.25) | {"bowl": ObjectPose(bowl, float(rng.uniform(-0.2, 0.2)))}
 
 
@@ -61,11 +61,11 @@ def draw_pot_and_cubes(rng: np.random.Generator) -> StartPoses:
 def draw_pot_cup_and_bowl(rng: np.random.Generator) -> StartPoses:
     """The shared scene of ``pour`` and ``lift_pot``: the pot off the middle, the cup beyond the bowl."""
     side = _side(rng)
-    pot = (0.38 + rng.uniform(-0.04, 0.04), -side * (0.06 + rng.uniform(-0.015, 0.02)), 0.0)
-    bowl = (0.38 + rng.uniform(-0.02, 0.02), side * (0.195 + rng.uniform(-0.01, 0.01)), 0.0)
+    pot = (0.38 + rng.uniform(-0.04, 0.04), -side * (0.065 + rng.uniform(-0.015, 0.015)), 0.0)
+    bowl = (0.36 + rng.uniform(-0.015, 0.015), side * (0.185 + rng.uniform(-0.008, 0.008)), 0.0)
     return {
         "pot": ObjectPose(pot, float(rng.uniform(-0.15, 0.15))),
-        **_full_cup(rng, side, 0.315),
+        **_full_cup(rng, side, 0.325),
         "bowl": ObjectPose(bowl, float(rng.uniform(-0.2, 0.2))),
     }
 
@@ -97,7 +97,7 @@ def _draw_pot_and_cube(cube: str, rng: np.random.Generator) -> StartPoses:
 
 def _full_cup(rng: np.random.Generator, side: float, distance_m: float) -> StartPoses:
     """Cup and beads; the cup ``distance_m`` to the side."""
-    x, y = 0.46 + rng.uniform(-0.015, 0.015), side * (distance_m + rng.uniform(-0.02, 0.02))
+    x, y = 0.46 + rng.uniform(-0.015, 0.015), side * (distance_m + rng.uniform(-0.015, 0.015))
     yaw = float(rng.uniform(-np.pi, np.pi))
     cos, sin = float(np.cos(yaw)), float(np.sin(yaw))
     poses = {"cup": ObjectPose((x, y, 0.0), yaw)}
