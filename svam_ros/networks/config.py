@@ -187,7 +187,7 @@ class SvamConfig:
     """One network, whole.
 
     Raises:
-        ConfigError: grids, widths or horizons of two parts do not fit.
+        ConfigError: a size is below 1, or grids, widths or horizons of two parts do not fit.
     """
 
     image_encoder: ImageEncoderConfig

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from svam_ros.networks.config import SvamConfig
@@ -10,22 +12,48 @@ if TYPE_CHECKING:
 UNET_NORM_GROUPS = 32
 """Groups of every group norm in diffusers' spatio-temporal UNet; not adjustable there."""
 
+MAY_BE_ZERO = frozenset(
+    {"bos_id", "eos_id", "pad_id", "registers", "alternate_from", "qk_norm_from", "rotary_from"}
+)
+"""Whole numbers of a configuration that count from zero; all others are sizes."""
+
 
 class ConfigError(ValueError):
-    """Two numbers of a configuration contradict each other; the text names both."""
+    """A number of a configuration cannot be, or two contradict each other; the text names them."""
 
 
 def check_config(config: SvamConfig) -> None:
     """Refuse a configuration whose parts do not fit.
 
     Raises:
-        ConfigError: grids, widths, heads or horizons contradict one another.
+        ConfigError: a size is below 1, or grids, widths, heads or horizons contradict one another.
     """
+    _check_sizes(config)
     _check_backbone(config)
     _check_image_encoder(config)
     _check_grids(config)
     _check_horizons(config)
     _check_heads(config)
+
+
+def _check_sizes(config: SvamConfig) -> None:
+    for name, value in _whole_numbers(config, ""):
+        least = 0 if name.rpartition(".")[2] in MAY_BE_ZERO else 1
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+
+def _whole_numbers(value: Any, name: str) -> Iterator[tuple[str, int]]:
+    """Every whole number of a configuration under its path, such as ``backbone.block_widths.2``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield name, value
+    elif isinstance(value, tuple):
+        for index, entry in enumerate(value):
+            yield from _whole_numbers(entry, f"{name}.{index}")
+    elif is_dataclass(value):
+        for field in fields(value):
+            path = f"{name}.{field.name}" if name else field.name
+            yield from _whole_numbers(getattr(value, field.name), path)
 
 
 def _check_backbone(config: SvamConfig) -> None:
@@ -40,8 +68,6 @@ def _check_backbone(config: SvamConfig) -> None:
         raise ConfigError(
             f"backbone.block_widths must be multiples of {UNET_NORM_GROUPS}, got {backbone.block_widths}"
         )
-    if backbone.frames < 1:
-        raise ConfigError(f"backbone.frames must be at least 1, got {backbone.frames}")
     coarsest = 2 ** (levels - 1)
     if config.image_encoder.latent_size % coarsest:
         raise ConfigError(
@@ -69,25 +95,18 @@ def _check_grids(config: SvamConfig) -> None:
             f"references give a grid of {config.references.grid}, the backbone's features one of "
             f"{config.grid}: change references.image_size or image_encoder.image_size"
         )
-    geometric = config.references.geometric
-    if geometric.layers < 1 or geometric.alternate_from < 0:
-        raise ConfigError(
-            f"references.geometric: layers must be at least 1 and alternate_from at least 0, "
-            f"got {geometric.layers} and {geometric.alternate_from}"
-        )
 
 
 def _check_horizons(config: SvamConfig) -> None:
     pred_horizon = config.action_expert.pred_horizon
-    if not 1 <= config.exec_horizon <= pred_horizon:
+    if config.exec_horizon > pred_horizon:
         raise ConfigError(
             f"exec_horizon is {config.exec_horizon}, allowed is 1 to pred_horizon {pred_horizon}"
         )
     expert = config.action_expert
-    if not 0 < expert.sigma_min < expert.sigma_max or expert.sampler_steps < 1:
+    if not 0 < expert.sigma_min < expert.sigma_max:
         raise ConfigError(
-            f"action_expert: need 0 < sigma_min < sigma_max and sampler_steps >= 1, got "
-            f"{expert.sigma_min}, {expert.sigma_max}, {expert.sampler_steps}"
+            f"action_expert: need 0 < sigma_min < sigma_max, got {expert.sigma_min}, {expert.sigma_max}"
         )
     text = config.text
     if not 2 <= text.length <= text.max_positions:
@@ -107,5 +126,5 @@ def _check_heads(config: SvamConfig) -> None:
     backbone = zip(config.backbone.block_widths, config.backbone.heads, strict=True)
     pairs |= {f"backbone.level {i}": pair for i, pair in enumerate(backbone)}
     for name, (width, divisor) in pairs.items():
-        if divisor < 1 or width % divisor:
+        if width % divisor:
             raise ConfigError(f"{name}: width {width} is not divisible by {divisor} (from its heads)")
