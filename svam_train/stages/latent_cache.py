@@ -25,6 +25,7 @@ from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError, Episode, Rows
 from svam_train.episodes.stored_rows import stored_rows
 from svam_train.teachers.teacher import weights_fingerprint
+from svam_train.training.run_folder import RunError
 
 _PICTURES_AT_ONCE = 32
 _FLOAT_BYTES = 4
@@ -71,6 +72,22 @@ class EncodedRows:
             wanted = np.minimum(picture + ahead, len(episode) - 1)
             parts.append(self._latents[episode.identity][wanted])
         return torch.from_numpy(np.stack(parts))
+
+
+def load_image_encoder(config: SvamConfig, tensors: Mapping[str, Tensor]) -> ImageEncoder:
+    """The frozen image encoder among a network's tensors.
+
+    Raises:
+        RunError: it is not there, or of another network.
+    """
+    encoder = ImageEncoder(config.image_encoder)
+    prefix = "image_encoder."
+    given = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    try:
+        encoder.load_state_dict(given)
+    except RuntimeError as error:
+        raise RunError(f"the image encoder to start from is of another network: {error}") from error
+    return encoder.eval().requires_grad_(requires_grad=False)
 
 
 def latent_bytes(rows: EpisodeRows, config: SvamConfig) -> int:
@@ -147,13 +164,14 @@ def _write_shard(path: Path, episode: Episode, encoder: ImageEncoder) -> Rows:
     unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{_ARRAY: latents})
-        os.replace(unfinished, path)
+        try:
+            with unfinished.open("wb") as file:
+                np.savez(file, allow_pickle=False, **{_ARRAY: latents})
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{path}: latents cannot be kept here ({error}); make room, or name another folder"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return stored_rows(path, _ARRAY, np.dtype(np.float32))

@@ -23,6 +23,8 @@ from svam_train.stages.video import VideoData, VideoObjective
 from svam_train.stages.video_decoder import VideoDecoder
 
 SIZE = CONFIG.image_encoder.image_size
+ROBOT = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
+PREPARATION = ImagePreparation("centre_square", SIZE, "area")
 TRAINING = TrainingSettings(steps=20, batch_size=4, learning_rate=3e-3, warm_up_steps=2, seed=3)
 RECIPE = VideoRecipe(
     network="tiny",
@@ -47,9 +49,7 @@ def episode_rows(seed: int = 0, pictures: int = 8) -> EpisodeRows:
         Episode(f"{d.task}_{d.seed}", d.task, d.instruction, d.stride, d.images, d.joints, d.targets)
         for d in demonstrations
     )
-    robot = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
-    preparation = ImagePreparation("centre_square", SIZE, "area")
-    return EpisodeRows(EpisodeSet("made up", robot, preparation, episodes))
+    return EpisodeRows(EpisodeSet("made up", ROBOT, PREPARATION, episodes))
 
 
 @cache

@@ -1,0 +1,95 @@
+"""What every stage does before its first step: open the data, check it, split it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.batches import EpisodeRows
+from svam_train.episodes.checks import check_episodes
+from svam_train.episodes.episodes import RobotFacts
+from svam_train.episodes.open_settings import OpenSettings
+from svam_train.episodes.sources import open_episodes
+from svam_train.episodes.splits import split
+from svam_train.training.progress_bar import ProgressBar, progress_bar
+
+SPLIT_SEED = 0
+"""The same for all stages: none sees in training what another one holds out."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the episodes are, and how the network sees them."""
+
+    path: Path = Path("runs/demonstrations")
+    """Folder of demonstrations, of MCAP episodes or a LeRobot v3.0 data set."""
+    profile: str = "cobot_magic"
+    """Of the robot that it was recorded on."""
+    crop: Literal["centre_square", "squash"] = "centre_square"
+    """How a picture becomes square; the same in all stages."""
+    source: OpenSettings = field(default_factory=OpenSettings)
+
+
+@dataclass(frozen=True)
+class StageData:
+    """Episodes to train on and episodes to look at."""
+
+    training: EpisodeRows
+    held_out: EpisodeRows
+    facts: dict[str, Any]
+    """For the run's config: a run is resumed with the same data only."""
+
+
+def open_stage_data(options: DataOptions, image_size: int, held_out_share: float) -> StageData:
+    """Open, check and split.
+
+    Args:
+        options: what the user said.
+        image_size: of the network, pixels.
+        held_out_share: of the episodes.
+
+    Raises:
+        DataError: the data is not there or must not be trained on.
+    """
+    robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
+    preparation = ImagePreparation(options.crop, image_size, "area")
+    with EpisodeProgress() as progress:
+        episodes = open_episodes(options.path, preparation, robot, options.source, progress.told)
+    check_episodes(episodes, robot, preparation)
+    training, held_out = split(episodes, held_out_share, SPLIT_SEED)
+    facts = {"name": episodes.name, "fingerprint": episodes.fingerprint, "image": asdict(preparation)}
+    return StageData(EpisodeRows(training), EpisodeRows(held_out), facts)
+
+
+class EpisodeProgress:
+    """A bar that learns how long it is when it is told of the first episode."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._bar: ProgressBar | None = None
+
+    def __enter__(self) -> EpisodeProgress:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def told(self, done: int, total: int, name: str) -> None:
+        """So many are done, and which one is next."""
+        if self._bar is None:
+            self._bar = self._stack.enter_context(progress_bar(total))
+        self._bar.show(name, min(done, 1))
+
+
+def process_device() -> torch.device:
+    """Where this process computes what comes before training: the device that it will train on."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
