@@ -24,7 +24,7 @@ MOTION_TOPIC = "svam/motion"
 """diagnostic_msgs/DiagnosticArray, guard, 10 Hz: state, exact counters, reasons."""
 
 EPISODE_TOPIC = "svam/episode"
-"""diagnostic_msgs/DiagnosticArray, simulation, 10 Hz: task, seed, time, success."""
+"""diagnostic_msgs/DiagnosticArray, simulation, 10 Hz: task, seed, time, success, fraction done."""
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
 """diagnostic_msgs/DiagnosticArray, 1 Hz, where ROS tools look for it."""

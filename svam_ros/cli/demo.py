@@ -96,7 +96,8 @@ def _run_session(
 
 def _episode_line(number: int, result: EpisodeResult) -> str:
     outcome = "[green]success[/]" if result.success else "[red]no success[/]"
-    return f"episode {number}  seed {result.seed}  {outcome}  {result.steps} steps"
+    done = f"  {result.fraction:.0%} poured" if result.task == "pour" and result.fraction is not None else ""
+    return f"episode {number}  seed {result.seed}  {outcome}{done}  {result.steps} steps"
 
 
 def _write_report(options: DemoOptions, model_name: str, session: DemoSession, console: Console) -> None:

@@ -172,8 +172,11 @@ class DemoSession:
             success, steps = self._watch_episode(before)
         finally:
             self.figures.record(False)
+        fraction = self._operator.episode.get("fraction")
         self._stop_arms()
-        result = EpisodeResult(self._options.task, seed, success, steps)
+        result = EpisodeResult(
+            self._options.task, seed, success, steps, None if fraction is None else float(fraction)
+        )
         counters = MotionCounters.read(self._operator.motion).since(before)
         dropped = self._recorder.end({"success": str(success).lower(), "steps": str(steps)})
         malformed = self._commands.malformed - malformed_before

@@ -194,6 +194,7 @@ class CobotSimNode(Node):
             "time_s": f"{simulation.time_s:.3f}",
             "success": str(self._success_s is not None).lower(),
             "success_or_now_s": f"{self._success_s or simulation.time_s:.3f}",
+            "fraction": f"{simulation.fraction():.3f}",
         }
         for arm in ARM_NAMES:
             values[f"refused {arm}"] = sum(simulation.drivers[arm].refused.values())

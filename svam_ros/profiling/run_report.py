@@ -70,6 +70,8 @@ class EpisodeResult:
     """Whether the task was done in time."""
     steps: int
     """Control steps until success or the end."""
+    fraction: float | None = None
+    """How much of the task was done, 0 to 1: of ``pour`` the share of the beads in the bowl."""
 
 
 @dataclass(frozen=True)

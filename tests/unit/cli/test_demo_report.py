@@ -6,7 +6,7 @@ import webbrowser
 import pytest
 from rich.console import Console
 
-from svam_ros.cli.demo import _point_to_report, episode_to_show
+from svam_ros.cli.demo import _episode_line, _point_to_report, episode_to_show
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.profiling.run_report import EpisodeResult
 
@@ -50,3 +50,9 @@ def test_headless_opens_nothing_even_where_there_is_a_screen(monkeypatch, opened
     monkeypatch.setenv("DISPLAY", ":0")
     _point_to_report(DemoOptions(report=tmp_path, headless=True), Console(file=io.StringIO()))
     assert opened == []
+
+
+def test_a_poured_episode_says_how_much_was_poured():
+    poured = EpisodeResult("pour", 3, False, 200, fraction=0.62)
+    assert "62% poured" in _episode_line(0, poured)
+    assert "poured" not in _episode_line(0, EpisodeResult("lift_pot", 3, True, 200, fraction=1.0))
