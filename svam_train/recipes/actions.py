@@ -7,7 +7,6 @@ from typing import Literal
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.presets import PRESETS as NETWORKS
-from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.recipes.training_settings import TrainingSettings
 
 LatentNoise = Literal["fixed", "fresh"]
@@ -90,8 +89,6 @@ class ActionRecipe:
     network: str
     """Preset of :mod:`svam_ros.networks.presets`."""
     training: TrainingSettings
-    image: ImagePreparation
-    """How the network gets its pictures."""
     frame_spacing: int
     """Control steps between two frames of the video model; of use to ``read_outs.places`` alone."""
     pred_horizon: int = 16
@@ -128,11 +125,6 @@ class ActionRecipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
         config = self.config
-        if self.pred_horizon < config.exec_horizon:
-            raise ValueError(
-                f"pred_horizon {self.pred_horizon} is shorter than the {config.exec_horizon} actions that "
-                f"'{self.network}' executes of each chunk"
-            )
         # Of a chunk that comes late the rest must still last until the next one comes.
         if not 0 <= self.prefix.longest <= min(config.exec_horizon, self.pred_horizon - config.exec_horizon):
             raise ValueError(
@@ -187,7 +179,6 @@ here is the average of the weights."""
 _FULL = ActionRecipe(
     network="cobot",
     training=_PUBLISHED,
-    image=ImagePreparation("centre_square", 256, "area"),
     frame_spacing=5,
     pred_horizon=24,
 )
@@ -205,7 +196,6 @@ PRESETS: dict[str, ActionRecipe] = {
             precision="bf16",
             checkpoint_every_s=120.0,
         ),
-        image=ImagePreparation("centre_square", 128, "area"),
         frame_spacing=8,
         noise=ActionNoise(median=2.0, spread=0.8, lowest=0.5),
         noise_draws=4,

@@ -1,0 +1,109 @@
+"""From episodes and a finished run of the stage before to a run of stage 3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from svam_train.episodes.batches import EpisodeRows
+from svam_train.episodes.episodes import EpisodeSet
+from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
+from svam_train.recipes.actions import ActionRecipe
+from svam_train.stages.actions import ActionObjective, ActionRows, action_network
+from svam_train.stages.frozen_features import cache_features
+from svam_train.stages.inheritance import (
+    STATISTICS_FILE,
+    TOKENIZER_FILE,
+    inherited_tokenizer,
+    inherited_weights,
+)
+from svam_train.stages.instruction_texts import InstructionTexts
+from svam_train.training.loop import train
+from svam_train.training.run_folder import RunFolder
+
+STAGE = "actions"
+
+Told = Callable[[int, int, str], None]
+"""Is told how many of how many episodes are done, and which one is next."""
+
+
+@dataclass(frozen=True)
+class ActionRun:
+    """What a run of stage 3 is made of."""
+
+    training: EpisodeSet
+    held_out: EpisodeSet
+    facts: Mapping[str, Any]
+    """Of the data, for the run's config: among them ``image``, how its pictures were prepared."""
+    parent: Path
+    """Finished run of the decouplers, or of this stage to go on from with other data."""
+    folder: Path
+    features: Path | None = None
+    """Where features are kept that the recipe wants on disk; by default in the run's folder."""
+    device: str = "cpu"
+    """Where features are computed that are kept."""
+
+
+def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: Told | None = None) -> None:
+    """Run the stage.
+
+    Args:
+        recipe: the numbers.
+        run: on what, and where.
+        resume: go on where the run in the folder stands.
+        told: progress of computing features, for each of the two sides of the data.
+
+    Raises:
+        DataError: the data does not hold what the recipe wants.
+        RunError: the run or its parent cannot be used.
+    """
+    network = action_network(recipe, inherited_weights(run.parent)).to(run.device).eval()
+    tokenizer = inherited_tokenizer(run.parent, recipe.config.text)
+    statistics = _statistics(recipe, run)
+    sides = []
+    for episodes in (run.training, run.held_out):
+        rows = EpisodeRows(episodes)
+        texts = InstructionTexts(rows.instructions, tokenizer, network)
+        if recipe.features == "none":
+            sides.append(ActionRows(rows, texts))
+            continue
+        kept = (run.features or run.folder / "features") if recipe.features == "disk" else None
+        sides.append(ActionRows(rows, texts, cache_features(rows, network, texts, kept, told)))
+    objective = ActionObjective(recipe, network, statistics.statistics, sides[0], sides[1])
+    config = {
+        "stage": STAGE,
+        "recipe": asdict(recipe),
+        "data": {**run.facts, **_data_facts(run)},
+        "statistics": statistics.id,
+    }
+    train(objective, recipe.training, RunFolder(run.folder, config, {"parent": run.parent}), resume=resume)
+    _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())
+    _write(run.folder / STATISTICS_FILE, statistics.to_json())
+
+
+def _data_facts(run: ActionRun) -> dict[str, Any]:
+    """What a model's card says about its data."""
+    tasks = sorted({episode.task for episode in run.training})
+    return {
+        "episodes": {task: sum(episode.task == task for episode in run.training) for task in tasks},
+        "held_out_episodes": len(run.held_out),
+        "pictures": sum(len(episode) for episode in run.training),
+        "instructions": sorted({episode.instruction for episode in run.training}),
+    }
+
+
+def _statistics(recipe: ActionRecipe, run: ActionRun) -> IdentifiedStatistics:
+    """Those of the data; of an earlier run of this stage its own, which its weights were trained with."""
+    path = run.parent / STATISTICS_FILE
+    if path.is_file():
+        return IdentifiedStatistics.from_json(path.read_text(encoding="utf-8"))
+    return fit_statistics(run.training, recipe.pred_horizon, method=recipe.statistics)
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
