@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from svam_ros.translation.antialiased_resize import resize_antialiased
 from svam_ros.types import ImageArray, Observation
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -27,8 +28,9 @@ class ImagePreparation:
     """``centre_square`` keeps the aspect ratio and loses the sides; ``squash`` keeps the whole view."""
     size: int
     """Side of the square, pixels."""
-    interpolation: Literal["area", "linear"]
-    """``area`` averages (no aliasing when shrinking); ``linear`` is plain bilinear."""
+    interpolation: Literal["area", "linear", "linear_antialias"]
+    """``area`` averages (no aliasing when shrinking); ``linear`` is plain bilinear; ``linear_antialias`` is
+    torchvision's resize, with which published networks were shown their pictures."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def crop_picture(picture: NDArray[Scalar], preparation: ImagePreparation) -> NDA
 def prepare_image(rgb: ImageArray, preparation: ImagePreparation) -> ImageArray:
     """Crop and resize ``(h, w, 3)`` uint8 to ``(size, size, 3)`` uint8."""
     rgb = crop_picture(rgb, preparation)
+    if preparation.interpolation == "linear_antialias":
+        return resize_antialiased(rgb, preparation.size)
     flag = cv2.INTER_AREA if preparation.interpolation == "area" else cv2.INTER_LINEAR
     return np.asarray(
         cv2.resize(rgb, (preparation.size, preparation.size), interpolation=flag), dtype=np.uint8

@@ -39,8 +39,7 @@ def _calvin(image_size: int) -> PresetRobot:
     unchanged = AffineNormalization((0.0,) * dimensions, (1.0,) * dimensions)
     return PresetRobot(
         Embodiment(CALVIN_ACTIONS, ("1",) * dimensions, 1 / CALVIN_STEPS_PER_SECOND),
-        # CALVIN's camera is square and smaller than the network's image: published is plain bilinear
-        ImagePreparation("centre_square", image_size, "linear"),
+        ImagePreparation("centre_square", image_size, "linear_antialias"),
         Statistics(unchanged, unchanged, (False,) * dimensions),
     )
 

@@ -89,6 +89,7 @@ def test_files_in_every_published_format_become_a_model_that_opens_and_runs(publ
     opened = open_model(model.path, any_robot=True)
     assert opened.manifest.name == "small"
     assert opened.manifest.joint_units == ("1",) * 7
+    assert opened.manifest.image.interpolation == "linear_antialias"
     assert opened.manifest.step_s == pytest.approx(1 / 30)
     tokens = opened.tokenizer.encode("open the it")
     network = opened.load_network()
