@@ -15,7 +15,7 @@ class ForbiddenGlobal(Exception):
 
 
 class Placeholder:
-    """Stands for a settings object that is not wanted: takes whatever it is given and keeps nothing."""
+    """Stands for an object that is not wanted: takes whatever it is given and keeps nothing."""
 
     def __new__(cls, *_values: object, **_named: object) -> Placeholder:
         """Any arguments."""
@@ -80,6 +80,17 @@ DTYPES: dict[tuple[str, str], Any] = {
 OLD_MODULE_NAMES = {"__builtin__": "builtins"}
 """torch.save writes protocol 2, which names modules as Python 2 did."""
 
+NUMPY_NUMBERS = frozenset(
+    {
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
+)
+"""What a numpy number beside the tensors is written with, such as a best loss: its type, and its bytes as
+text. None of it is wanted, so all of it becomes placeholders and numpy is never called."""
+
 SETTINGS = ("omegaconf",)
 """Packages whose classes become placeholders: published trainers store their settings with them."""
 
@@ -103,7 +114,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         module = OLD_MODULE_NAMES.get(module, module)
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
-        if module.partition(".")[0] in SETTINGS or (module, name) in SETTINGS_NAMES:
+        if module.partition(".")[0] in SETTINGS or (module, name) in SETTINGS_NAMES | NUMPY_NUMBERS:
             return Placeholder
         raise ForbiddenGlobal(
             f"it asks for '{module}.{name}', which is neither a tensor nor a plain container"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.utils.collect_env
@@ -83,6 +84,30 @@ def test_settings_objects_are_dropped_without_being_built(tmp_path, zipped):
     found, dropped = read(tmp_path / "x.pt", tmp_path)
     assert same(found, TENSORS)
     assert dropped == ["args"]
+
+
+@pytest.mark.parametrize(
+    ("zipped", "module"),
+    # inside a zip archive bytes cannot be exchanged without breaking its checksum
+    [(True, b"numpy._core."), (False, b"numpy._core."), (False, b"numpy.core.")],
+    ids=["zip", "legacy", "legacy of numpy 1"],
+)
+def test_numpy_numbers_beside_the_tensors_are_dropped_without_being_built(tmp_path, zipped, module):
+    content = {"model": TENSORS, "best_loss": np.float64(0.5), "step": np.int64(3)}
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    written = (tmp_path / "x.pt").read_bytes()
+    assert b"numpy._core.multiarray" in written
+    (tmp_path / "x.pt").write_bytes(written.replace(b"numpy._core.", module))
+    found, dropped = read(tmp_path / "x.pt", tmp_path)
+    assert same(found, TENSORS)
+    assert dropped == ["best_loss", "step"]
+
+
+def test_a_numpy_number_in_place_of_a_tensor_is_refused(tmp_path):
+    torch.save({"model": TENSORS | {"c": np.float64(0.5)}}, tmp_path / "x.pt")
+    assert "entry 'c' of the state dict is a Placeholder, not a tensor" in refusal(
+        tmp_path / "x.pt", tmp_path
+    )
 
 
 def attacks(marker: Path) -> dict[str, tuple[Any, str]]:
