@@ -24,11 +24,17 @@ def check_image(image: Tensor, config: SvamConfig, dtype: torch.dtype) -> None:
 
 
 def check_instruction(token_ids: Tensor, attention_mask: Tensor, config: SvamConfig) -> None:
-    """Refuse ids and masks that are not int64 ``(batch >= 1, text length)``."""
+    """Refuse anything but int64 ``(batch >= 1, text length)``, and ids of another vocabulary."""
     for name, tensor in (("token_ids", token_ids), ("attention_mask", attention_mask)):
         _check_shape(name, tensor, (config.text.length,))
         if tensor.dtype != torch.int64:
             raise InputError(f"{name}: expected int64, got {_name(tensor.dtype)}")
+    known = config.text.vocabulary_size
+    if _values_are_at_hand(token_ids) and not ((token_ids >= 0) & (token_ids < known)).all():
+        raise InputError(
+            f"token_ids: expected 0 to {known - 1}, got {int(token_ids.min())} to {int(token_ids.max())}: "
+            f"they are of another tokenizer than the network's"
+        )
 
 
 def check_noise(latent_noise: Tensor, action_noise: Tensor, config: SvamConfig, dtype: torch.dtype) -> None:
@@ -64,8 +70,12 @@ def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
 def _check_values(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
     if tensor.dtype != dtype:
         raise InputError(f"{name}: expected {_name(dtype)} as the network, got {_name(tensor.dtype)}")
-    if tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not tensor.isfinite().all():
+    if _values_are_at_hand(tensor) and not tensor.isfinite().all():
         raise InputError(f"{name}: has values that are not finite (NaN or infinite)")
+
+
+def _values_are_at_hand(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _name(dtype: torch.dtype) -> str:

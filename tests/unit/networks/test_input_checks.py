@@ -125,6 +125,16 @@ def test_constants_that_are_left_over_or_missing_are_refused_by_layer(network, i
         backbone(inputs.latent_noise, latents, inputs.condition.keys_values, wrong)
 
 
+@pytest.mark.parametrize("stranger", [-1, CONFIG.text.vocabulary_size])
+def test_token_ids_of_another_vocabulary_are_refused(network, stranger):
+    ids, mask = token_ids()
+    ids[1, 2] = stranger
+    with pytest.raises(
+        InputError, match=rf"token_ids: expected 0 to 63, got .*{stranger}.*another tokenizer"
+    ):
+        network.encode_instruction(ids, mask)
+
+
 def test_token_ids_of_another_length_or_type_are_refused(network):
     ids, mask = token_ids()
     with pytest.raises(InputError, match=r"token_ids: expected the shape \(batch >= 1, 20\), got \(2, 19\)"):
