@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,8 @@ class DecouplersObjective:
         data: clips.
         frozen: the frozen half, with the teachers of the kinds that the recipe names.
         shards: examples computed before; ``None`` computes them in every step, where the module is.
+        references: reference encoders made of public teachers, by the network's names; they are handed on
+            beside what is trained.
         device: on which channels' variances are measured, where the recipe wants them.
 
     Raises:
@@ -60,10 +62,14 @@ class DecouplersObjective:
         frozen: FrozenPass,
         *,
         shards: FeatureShards | None = None,
+        references: Mapping[str, Tensor] | None = None,
         device: torch.device | None = None,
     ) -> None:
         _check_teachers(recipe, config, frozen)
         self._recipe, self._frozen, self._shards = recipe, frozen, shards
+        self._references = dict(references or {})
+        self.latest: ForesightQuality | None = None
+        """What the last look at held-out clips found, if there was one."""
         self._training, held_out = (
             ClipBatches(rows, data.tokenizer, config, recipe.frame_spacing)
             for rows in (data.training, data.held_out)
@@ -92,7 +98,8 @@ class DecouplersObjective:
 
     def held_out(self, module: nn.Module) -> dict[str, float]:
         """Means of :meth:`quality` over the frames behind the first one."""
-        return self.quality(module).metrics()
+        self.latest = self.quality(module)
+        return self.latest.metrics()
 
     def pictures(self, module: nn.Module) -> dict[str, ImageArray]:
         """See :meth:`svam_train.stages.foresight_quality.ForesightJudge.pictures`."""
@@ -100,8 +107,8 @@ class DecouplersObjective:
         return self._judge.pictures(module)
 
     def network_tensors(self, module: nn.Module) -> dict[str, Tensor]:
-        """The decouplers under their names in the network."""
-        return dict(module.state_dict())
+        """The decouplers, and reference encoders made of public teachers, by their names in the network."""
+        return {**self._references, **module.state_dict()}
 
     def _deviations(self, device: torch.device) -> dict[Kind, Tensor]:
         """``(width,)`` of every channel over what teachers see in recorded training clips."""

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from svam_ros.networks.config import ReferenceConfig
+from svam_ros.artifacts.published.conversion import PublishedCheckpointError, convert_group
+from svam_ros.networks.config import ReferenceConfig, SvamConfig
 from svam_ros.networks.reference_encoders import ReferenceImage
 from svam_train.teachers.teacher import TeacherError, as_published, fingerprint_of
 
@@ -66,6 +67,13 @@ class DepthAnything3Teacher:
         stages, _ = backbone.get_intermediate_layers(views, [self._blocks - 1])
         tokens: Tensor = stages[0][0]
         return tokens.float()
+
+    def reference_tensors(self, config: SvamConfig) -> dict[str, Tensor]:
+        """See :class:`svam_train.teachers.teacher.PublicTeacher`."""
+        try:
+            return convert_group("da3_backbone", self._backbone.state_dict(), config)
+        except PublishedCheckpointError as error:
+            raise TeacherError(f"Depth Anything 3: its weights do not fit the network: {error}") from error
 
 
 def load_depth_anything_3(weights: str, references: ReferenceConfig) -> DepthAnything3Teacher:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from transformers import Dinov2WithRegistersModel
 
-from svam_ros.networks.config import ReferenceConfig
+from svam_ros.artifacts.published.position_tables import resize_semantic
+from svam_ros.artifacts.published.transforms import ResizedPositions
+from svam_ros.networks.config import ReferenceConfig, SvamConfig
 from svam_ros.networks.reference_encoders import ReferenceImage
 from svam_train.teachers.teacher import TeacherError, as_published, fingerprint_of
 
@@ -53,6 +55,17 @@ class Dinov2Teacher:
         model, view = self._model.to(frames.device), self._view.to(frames.device)
         tokens = model(view(2.0 * frames.flatten(0, 1) - 1.0)).last_hidden_state[:, self._skipped_tokens :]
         return tokens.float().unflatten(0, frames.shape[:2])
+
+    def reference_tensors(self, config: SvamConfig) -> dict[str, Tensor]:
+        """See :class:`svam_train.teachers.teacher.PublicTeacher`: positions at the size in use."""
+        prefix = "semantic_reference.dino."
+        tensors = {f"{prefix}{name}": value for name, value in self._model.state_dict().items()}
+        tensors.pop(f"{prefix}embeddings.mask_token", None)  # for masked pre-training only
+        positions = f"{prefix}embeddings.position_embeddings"
+        tensors[positions] = ResizedPositions(resize_semantic).apply(
+            [tensors[positions]], (1, 1 + config.references.grid**2, self.width)
+        )
+        return tensors
 
 
 def load_dinov2(weights: str, references: ReferenceConfig) -> Dinov2Teacher:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from svam_ros.networks.config import ReferenceConfig
+from svam_ros.networks.config import ReferenceConfig, SvamConfig
 
 Kind = Literal["semantic", "geometric"]
 """The two kinds of foresight (arXiv 2603.16195, section 3.2)."""
@@ -50,6 +50,17 @@ class Teacher(Protocol):
 
         Returns:
             ``(batch, frames, grid * grid, width)``, tokens row by row.
+        """
+
+
+class PublicTeacher(Teacher, Protocol):
+    """A teacher with public weights, from which the network's reference encoder is made too."""
+
+    def reference_tensors(self, config: SvamConfig) -> dict[str, Tensor]:
+        """The network's reference encoder of this kind, by the network's names.
+
+        Raises:
+            TeacherError: the weights do not fit the network.
         """
 
 

@@ -14,7 +14,7 @@ from svam_train.teachers import depth_anything_3
 from svam_train.teachers.depth_anything_3 import DepthAnything3Teacher, load_depth_anything_3
 from svam_train.teachers.dinov2 import Dinov2Teacher, load_dinov2
 from svam_train.teachers.reference_teachers import reference_teachers
-from svam_train.teachers.teacher import TeacherError
+from svam_train.teachers.teacher import TeacherError, as_published
 
 REFERENCES = CONFIG.references
 
@@ -89,6 +89,18 @@ def test_dinov2_gets_bicubic_imagenet_frames_and_gives_patch_tokens(dinov2_folde
     assert (teacher.grid, teacher.width) == (4, 64)
 
 
+def test_the_network_s_semantic_reference_is_made_of_dinov2(dinov2_folder):
+    teacher = load_dinov2(str(dinov2_folder), REFERENCES)
+    network = random_network(dataclasses.replace(CONFIG, references=as_published(REFERENCES)))
+    handed_on = teacher.reference_tensors(CONFIG)
+    wanted = {name for name in network.state_dict() if name.startswith("semantic_reference.")}
+    assert set(handed_on) == wanted
+    network.load_state_dict(handed_on, strict=False)
+    first = frames()[:, :1]
+    own = network.references(2 * first[:, 0] - 1).semantic
+    torch.testing.assert_close(own, teacher.features(first)[:, 0], atol=1e-4, rtol=1e-4)
+
+
 def test_dinov2_of_another_size_or_from_nowhere_is_refused(dinov2_folder, tmp_path):
     wider = dataclasses.replace(REFERENCES, semantic=dataclasses.replace(REFERENCES.semantic, width=128))
     with pytest.raises(TeacherError, match=r"\(64, 14\), the network's semantic reference has \(128, 14\)"):
@@ -154,3 +166,8 @@ def test_the_real_package_gives_its_own_first_stage(small_published):
     wrong = dataclasses.replace(references, geometric=dataclasses.replace(references.geometric, width=768))
     with pytest.raises(TeacherError, match="not the published model of width 768"):
         load_depth_anything_3(str(folder), wrong)
+    handed_on = teacher.reference_tensors(dataclasses.replace(CONFIG, references=references))
+    network = random_network(dataclasses.replace(CONFIG, references=as_published(references)))
+    assert not network.load_state_dict(handed_on, strict=False).unexpected_keys
+    own = network.references(2 * video[:, 0] - 1).geometric
+    torch.testing.assert_close(own, teacher.features(video[:, :1])[:, 0], atol=1e-3, rtol=1e-3)
