@@ -39,7 +39,8 @@ def run(options: Foundations) -> None:
 
     recipe, config = options.autoencoder, NETWORKS[options.autoencoder.network]
     data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
-    folder = RunFolder(options.runs / AUTOENCODER_FOLDER, {"recipe": asdict(recipe), "data": data.facts})
+    facts = {"stage": "autoencoder", "recipe": asdict(recipe), "data": data.facts}
+    folder = RunFolder(options.runs / AUTOENCODER_FOLDER, facts)
     objective = AutoencoderObjective(recipe, config, data.training, data.held_out)
     train(objective, recipe.training, folder, resume=options.resume)
     print(f"{folder.weights}: the autoencoder; go on with 'svam-train video --autoencoder {folder.path}'")

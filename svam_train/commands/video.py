@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 _MEMORY_SHARE = 0.25
 """Of the free memory that latents may take; beyond it they are kept on disk."""
 
-TOKENIZER_FILE = "tokenizer.json"
-"""In the finished run: what its text encoder was trained with."""
-
 
 @dataclass(frozen=True)
 class Video:
@@ -55,7 +52,10 @@ def run(options: Video) -> None:
     Raises:
         ValueError: options, data, weights or the run's folder do not do; the text says why.
     """
+    from accelerate import PartialState
+
     from svam_ros.networks.presets import PRESETS as NETWORKS
+    from svam_train.stages.inheritance import TOKENIZER_FILE
     from svam_train.stages.video import VideoObjective
     from svam_train.training.loop import train
     from svam_train.training.run_folder import RunFolder
@@ -66,10 +66,12 @@ def run(options: Video) -> None:
     start, tokenizer = _start(options, config, data)
     encoded = _encoded(options, config, data, start, tokenizer)
     parents = {} if options.autoencoder is None else {"autoencoder": options.autoencoder}
-    folder = RunFolder(options.run, {"recipe": asdict(recipe), "data": data.facts}, parents)
+    facts = {"stage": "video", "recipe": asdict(recipe), "data": data.facts}
+    folder = RunFolder(options.run, facts, parents)
     train(VideoObjective(recipe, config, encoded, start), recipe.training, folder, resume=options.resume)
-    (options.run / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
-    print(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
+    if PartialState().is_main_process:
+        (options.run / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
+        print(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
 
 
 def _check_start(options: Video) -> None:

@@ -9,7 +9,6 @@ from support.made_up_demonstrations import made_up_demonstration
 from support.made_up_video import RECIPE, SIZE, TRAINING
 from support.networks import CONFIG
 
-from svam_ros.artifacts.tokenizer import InstructionTokenizer
 from svam_ros.cobot import load_cobot
 from svam_ros.networks import presets
 from svam_ros.networks.svam import Svam
@@ -19,6 +18,7 @@ from svam_train.commands.stage_data import DataOptions
 from svam_train.commands.video import Video
 from svam_train.episodes.demonstration_files import save_demonstration
 from svam_train.recipes.autoencoder import AutoencoderRecipe
+from svam_train.stages.inheritance import inherited_tokenizer
 from svam_train.training.run_folder import RunError, load_weights
 
 HOME = load_cobot().home.astype("float32")
@@ -61,8 +61,8 @@ def test_the_run_is_all_that_the_next_stage_needs(runs):
     encoder = load_weights(folder / "foundations" / "autoencoder")
     assert encoder.items()
     assert all(torch.equal(tensors[name], value) for name, value in encoder.items())
-    text = (folder / "video" / "tokenizer.json").read_text(encoding="utf-8")
-    assert InstructionTokenizer.from_json(text, CONFIG.text).encode("lift the pot with both hands")
+    tokenizer = inherited_tokenizer(folder / "video", CONFIG.text)
+    assert tokenizer.encode("lift the pot with both hands")
 
 
 def test_the_run_says_what_it_is_built_on_and_of_which_data(runs):
@@ -72,6 +72,7 @@ def test_the_run_says_what_it_is_built_on_and_of_which_data(runs):
     configs = [
         json.loads((folder / run / "config.json").read_text()) for run in ("video", "foundations/autoencoder")
     ]
+    assert [config["stage"] for config in configs] == ["video", "autoencoder"]
     assert configs[0]["data"] == configs[1]["data"]
     assert configs[0]["data"]["image"] == {"crop": "centre_square", "size": SIZE, "interpolation": "area"}
     assert configs[0]["recipe"]["frame_spacing"] == VIDEO.frame_spacing
