@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from svam_ros.cobot import RobotProfile, load_robot_profile
 from svam_ros.control.guard import Guard, GuardSettings
-from svam_ros.simulation.appearance import NOMINAL, draw_appearance
+from svam_ros.simulation.appearance import NOMINAL, Appearance, draw_appearance
 from svam_ros.simulation.cobot_simulation import SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot
@@ -165,9 +165,14 @@ def attempt(
 
 def simulated_robot(task: str, seed: int, settings: LoopSettings) -> SimulatedRobot:
     """The scene of ``seed`` as the settings want it, at its reset."""
-    looks = draw_appearance(seed) if settings.varied_looks else NOMINAL
     profile = load_robot_profile(settings.profile)
+    looks = appearance(seed, settings)
     return SimulatedRobot(task, seed, profile, shared=settings.shared_scenes, appearance=looks)
+
+
+def appearance(seed: int, settings: LoopSettings) -> Appearance:
+    """How the scene of ``seed`` looks."""
+    return draw_appearance(seed) if settings.varied_looks else NOMINAL
 
 
 def front_camera(profile: RobotProfile) -> FrontCamera:
