@@ -1,11 +1,15 @@
-"""Writes the golden sets of tests/parity/goldens: the published form in fp64, stored in fp32.
+"""Writes golden sets: the published form in fp64, stored in fp32.
 
-Run it from the checkout when the sizes below change: ``.venv/bin/python tools/make_parity_goldens.py``.
+Run it from the checkout. Without arguments it writes the small sets of tests/parity/goldens, as is needed
+when the sizes below change. ``--published-size DIR`` writes sets of the published network's size, large
+values sampled, for ``pytest tests/parity --goldens DIR``: minutes, and 9 GB of memory for each.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,8 @@ from svam_ros.networks.config import (  # noqa: E402
     TextConfig,
     UniPerceiverConfig,
 )
+from svam_ros.networks.presets import CALVIN  # noqa: E402
+from svam_ros.profiling.memory import resident_peak_bytes  # noqa: E402
 
 OUT = ROOT / "tests" / "parity" / "goldens"
 MODULES_SEED = 4711
@@ -39,6 +45,11 @@ NOISE_LEVEL_ENTRIES = ("denoised_sigma_0.002", "denoised_sigma_2.5", "denoised_s
 END_MARK, PADDING = 41, 43
 SENTENCE_IDS = (42, 7, 3, 30, END_MARK)
 TEXT_LENGTH = 9
+
+PUBLISHED_SEED = 2603
+PUBLISHED_SENTENCE_IDS = (CALVIN.text.bos_id, 1255, 518, 736, 2866, CALVIN.text.eos_id)
+"""Any words do: the weights mean nothing."""
+KINDS = ("end_to_end", "modules")
 
 
 def network_sizes() -> SvamConfig:
@@ -69,21 +80,27 @@ def network_sizes() -> SvamConfig:
     )
 
 
-def write(folder: Path, manifest: dict[str, Any], names: tuple[str, ...] = ()) -> None:
+def write(folder: Path, manifest: dict[str, Any], *, sampled: bool = False) -> None:
     """Compute one set and store it."""
-    values = published_values(GoldenSet(folder, manifest), list(names), torch.float64)
-    write_golden_set(folder, manifest, values)
+    names = list(NOISE_LEVEL_ENTRIES) if manifest["kind"] == "modules" else []
+    started = time.monotonic()
+    values = published_values(GoldenSet(folder, manifest), names, torch.float64)
+    write_golden_set(folder, manifest, values, sampled=sampled)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    sys.stdout.write(f"{folder.relative_to(ROOT)}: {len(values)} entries, {size / 1e3:.0f} kB\n")
+    peak = resident_peak_bytes() or 0
+    sys.stdout.write(
+        f"{folder}: {len(values)} entries, {size / 1e3:.0f} kB, {time.monotonic() - started:.0f} s, "
+        f"memory at most {peak / 1e9:.1f} GB\n"
+    )
 
 
-def main() -> None:
-    """Write both sets."""
+def write_small_sets() -> None:
+    """Both sets that the tests run by default."""
     network = network_sizes()
     sizes = PublishedSizes(
         network, geometric_depth=8, semantic_position_grid=21, geometric_position_grid=21, state_width=6
     )
-    write(OUT / "modules", modules_manifest(sizes, seed=MODULES_SEED, batch=2), NOISE_LEVEL_ENTRIES)
+    write(OUT / "modules", modules_manifest(sizes, seed=MODULES_SEED, batch=2))
     padding = (PADDING,) * (TEXT_LENGTH - len(SENTENCE_IDS))
     manifest = end_to_end_manifest(
         sizes,
@@ -93,6 +110,36 @@ def main() -> None:
         unpadded_ids=SENTENCE_IDS,
     )
     write(OUT / "end_to_end", manifest)
+
+
+def write_published_size(folder: Path, kinds: list[str]) -> None:
+    """Sets of the ``calvin`` preset's size, with all that the published files hold."""
+    sizes, text = PublishedSizes(CALVIN), CALVIN.text
+    padding = (text.pad_id,) * (text.length - len(PUBLISHED_SENTENCE_IDS))
+    for kind in kinds:
+        if kind == "modules":
+            manifest = modules_manifest(sizes, seed=PUBLISHED_SEED, batch=1)
+        else:
+            manifest = end_to_end_manifest(
+                sizes,
+                seed=PUBLISHED_SEED,
+                text="(four words)",
+                padded_ids=(*PUBLISHED_SENTENCE_IDS, *padding),
+                unpadded_ids=PUBLISHED_SENTENCE_IDS,
+            )
+        write(folder / kind, manifest, sampled=True)
+
+
+def main() -> None:
+    """Write what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--published-size", type=Path, metavar="DIR", help="write full-size sets into DIR")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of those: which")
+    arguments = parser.parse_args()
+    if arguments.published_size is None:
+        write_small_sets()
+    else:
+        write_published_size(arguments.published_size, arguments.kinds)
 
 
 if __name__ == "__main__":

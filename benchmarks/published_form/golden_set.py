@@ -117,8 +117,7 @@ class GoldenSet:
         return relative_rms(sampled, golden.flatten())
 
     def _sampled(self, flat: Tensor) -> Tensor:
-        limit = END_TO_END_LIMIT if self.is_end_to_end else MODULES_LIMIT
-        return flat[:: max(1, flat.numel() // limit)]
+        return sample_elements(flat, end_to_end=self.is_end_to_end)
 
 
 def golden_folders(path: Path) -> list[Path]:
@@ -134,11 +133,32 @@ def golden_folders(path: Path) -> list[Path]:
     return folders[:1] if folders[0] == path else folders
 
 
-def write_golden_set(path: Path, manifest: Mapping[str, Any], values: Mapping[str, Tensor]) -> None:
-    """Store fp32 copies of ``values``, whole, and the manifest with their shapes."""
+def sample_elements(flat: Tensor, *, end_to_end: bool) -> Tensor:
+    """``(n,)`` -> what a sampled entry keeps of it: all, if there are few."""
+    limit = END_TO_END_LIMIT if end_to_end else MODULES_LIMIT
+    return flat[:: max(1, flat.numel() // limit)]
+
+
+def write_golden_set(
+    path: Path, manifest: Mapping[str, Any], values: Mapping[str, Tensor], *, sampled: bool = False
+) -> None:
+    """Store fp32 copies of ``values`` and the manifest with their shapes.
+
+    Args:
+        path: the set's folder; it is made.
+        manifest: as the functions of :mod:`benchmarks.published_form.golden_manifest` make it.
+        values: by name.
+        sampled: keep of large values what :func:`sample_elements` does, instead of all.
+    """
     path.mkdir(parents=True, exist_ok=True)
     shapes = {name: list(value.shape) for name, value in values.items()}
     stored = {name: value.float().contiguous() for name, value in values.items()}
+    if sampled:
+        end_to_end = manifest["kind"] == "end_to_end"
+        for name, value in stored.items():
+            kept = sample_elements(value.flatten(), end_to_end=end_to_end)
+            stored[name] = value if kept.numel() == value.numel() else kept.clone()
+        manifest = {**manifest, "subsampled": True}
     save_file(stored, path / GOLDENS_FILE)
     text = json.dumps({**manifest, "full_shapes": shapes}, separators=(",", ":"))
     (path / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")

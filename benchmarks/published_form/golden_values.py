@@ -1,7 +1,7 @@
 """What the published form gives for every entry of a golden set.
 
 Groups are filled, run and freed one after the other, so that a set of published size needs no more memory
-than its largest group.
+than its largest group, in fp32 also where the arithmetic is fp64.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmarks.published_form.golden_settings import number
 from benchmarks.published_form.groups import empty_group
 from benchmarks.published_form.resizing import show_to_references
 from benchmarks.published_form.text import policy_goal, unet_text_states
+from benchmarks.published_form.wide_arithmetic import widen_while_running
 
 SIGMA_MAX = 80.0
 SAMPLER_STEPS = 10
@@ -34,7 +35,7 @@ def published_values(golden_set: GoldenSet, names: list[str], dtype: torch.dtype
     Args:
         golden_set: sizes, weights and inputs; its goldens are not read.
         names: of the goldens, which say at which noise levels the denoiser is asked.
-        dtype: of weights and arithmetic.
+        dtype: of the arithmetic; ``float32``, or ``float64`` for references.
     """
     plain = _Plain(golden_set, dtype)
     return plain.end_to_end() if golden_set.is_end_to_end else plain.modules(names)
@@ -47,10 +48,14 @@ def noise_level_of(name: str) -> float | None:
 
 
 def load_group(golden_set: GoldenSet, name: str, dtype: torch.dtype = torch.float32) -> Any:
-    """One group's module with the weights of the set; the names must be the published ones, all of them."""
+    """One group's module with the weights of the set; the names must be the published ones, all of them.
+
+    It computes in ``dtype`` and keeps its weights in fp32.
+    """
     module: nn.Module = empty_group(name, published_sizes(golden_set))
-    weights = {key: tensor.to(dtype) for key, tensor in golden_set.weights(name).items()}
-    module.load_state_dict(weights, strict=True, assign=True)
+    module.load_state_dict(golden_set.weights(name), strict=True, assign=True)
+    if dtype != torch.float32:
+        widen_while_running(module, dtype)
     return module
 
 
