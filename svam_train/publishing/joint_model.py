@@ -112,8 +112,7 @@ def model_card(name: str, training: JointTraining, publication: Publication) -> 
         else "Not evaluated in closed loop."
     )
     instructions = "\n".join(f"- {text}" for text in training.training.instructions)
-    usual = LoopSettings()
-    rate_hz = 1.0 / load_cobot().control_period_s
+    usual, rate_hz = LoopSettings(), 1.0 / load_cobot().control_period_s
     return f"""# {name}
 
 A small S-VAM ({parameters / 1e6:.1f} M parameters) for the simulated dual-arm Cobot: one image of the front

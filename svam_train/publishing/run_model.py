@@ -76,11 +76,26 @@ def publish_run(
         f"{CONFIGS_FOLDER}/{number:02d}_{facts.name}.json": json.dumps(facts.config, indent=2) + "\n"
         for number, facts in enumerate(reversed(runs), start=1)
     }
-    provenance = Provenance(
+    contents = ModelContents(
+        network=network,
+        statistics=finished.statistics.statistics,
+        tokenizer=inherited_tokenizer(run, recipe.config.text),
+        preset=recipe.network,
+        image=ImagePreparation(**finished.data["image"]),
+        provenance=_provenance(run, out, finished, reports),
+        documents={"README.md": model_card(card), **configs},
+    )
+    return save_model(out, contents)
+
+
+def _provenance(
+    run: Path, out: Path, finished: _FinishedRun, reports: Sequence[EvaluationReport]
+) -> Provenance:
+    return Provenance(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=f"svam-train publish {run.name} --out {out.name}; the runs' configs are in {CONFIGS_FOLDER}/",
         data=data_sentence(finished.data),
-        seed=recipe.training.seed,
+        seed=finished.recipe.training.seed,
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -90,16 +105,6 @@ def publish_run(
         },
         results={report.label: round(report.rate.rate, 4) for report in reports},
     )
-    contents = ModelContents(
-        network=network,
-        statistics=finished.statistics.statistics,
-        tokenizer=inherited_tokenizer(run, recipe.config.text),
-        preset=recipe.network,
-        image=ImagePreparation(**finished.data["image"]),
-        provenance=provenance,
-        documents={"README.md": model_card(card), **configs},
-    )
-    return save_model(out, contents)
 
 
 def _read(run: Path) -> _FinishedRun:
