@@ -6,14 +6,23 @@ import pytest
 import torch
 
 from benchmarks import precision
-from svam_ros.engines.accuracy_table import ALLOWED_DEVIATION, OUTPUTS, exceeded, relative_rms
+from svam_ros.engines.accuracy_table import (
+    AT_PUBLISHED_WIDTHS,
+    AT_SMALL_WIDTHS,
+    OUTPUTS,
+    allowed_deviation,
+    exceeded,
+    relative_rms,
+)
+from svam_ros.networks.presets import PRESETS
 
 
 def test_both_formats_deviate_at_small_width_and_stay_inside_the_table(monkeypatch):
     comparisons = precision.compare(precision.Options(preset="tiny", threads=1))
-    assert comparisons.keys() == ALLOWED_DEVIATION.keys()
+    limits = allowed_deviation(PRESETS["tiny"])
+    assert comparisons.keys() == limits.keys()
     for name, item in comparisons.items():
-        assert exceeded(name, item.end_to_end) == []
+        assert exceeded(limits, name, item.end_to_end) == []
         for deviations in (item.end_to_end, item.by_itself):
             assert deviations.keys() == set(OUTPUTS)
             assert min(deviations.values()) > 1e-5  # below that, nothing was computed in the format
@@ -22,11 +31,25 @@ def test_both_formats_deviate_at_small_width_and_stay_inside_the_table(monkeypat
 
 
 @pytest.mark.parametrize(("factor", "count"), [(0.99, 0), (1.01, 1), (math.nan, 1)])
-def test_a_deviation_beyond_the_table_is_named(factor, count):
-    for name, allowed in ALLOWED_DEVIATION.items():
-        sentences = exceeded(name, {**dict.fromkeys(OUTPUTS, 0.0), "actions": factor * allowed["actions"]})
+@pytest.mark.parametrize("limits", [AT_PUBLISHED_WIDTHS, AT_SMALL_WIDTHS])
+def test_a_deviation_beyond_the_table_is_named(limits, factor, count):
+    for name, allowed in limits.items():
+        deviations = {**dict.fromkeys(OUTPUTS, 0.0), "actions": factor * allowed["actions"]}
+        sentences = exceeded(limits, name, deviations)
         assert len(sentences) == count
         assert all(f"actions in {name} deviates by" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("preset", "limits"),
+    [("calvin", AT_PUBLISHED_WIDTHS), ("cobot", AT_PUBLISHED_WIDTHS), ("tiny", AT_SMALL_WIDTHS)],
+)
+def test_published_widths_are_held_to_more_than_small_ones(preset, limits):
+    assert allowed_deviation(PRESETS[preset]) is limits
+    for name, allowed in AT_SMALL_WIDTHS.items():
+        assert allowed.keys() == AT_PUBLISHED_WIDTHS[name].keys() == set(OUTPUTS)
+        assert all(AT_PUBLISHED_WIDTHS[name][output] <= limit for output, limit in allowed.items())
+        assert AT_PUBLISHED_WIDTHS[name] != allowed
 
 
 def test_the_deviation_is_relative_to_the_reference():
