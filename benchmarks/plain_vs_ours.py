@@ -55,6 +55,8 @@ class Timings:
     """By type: what ours does once for each instruction."""
     deviation: dict[str, float]
     """By type: root mean square of the difference to the published form, relative."""
+    reference_dtype: str = "fp32"
+    """Type of the published form here: where it is fp16, most of a deviation is its own rounding."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,7 +126,8 @@ def measure(
                 once_ms.setdefault(DTYPE_NAMES[dtype], []).append(once)
             if prediction is not None:
                 ours_ms.setdefault(DTYPE_NAMES[dtype], []).append(prediction)
-    return Timings(name, component.title, plain_ms, ours_ms, once_ms, deviation)
+    reference_dtype = DTYPE_NAMES[plain_dtype]
+    return Timings(name, component.title, plain_ms, ours_ms, once_ms, deviation, reference_dtype)
 
 
 class _Variants:
@@ -253,9 +256,14 @@ def _totals(results: Sequence[Timings], names: Sequence[str]) -> list[list[str]]
 
 def _deviations(results: Sequence[Timings]) -> str:
     return "; ".join(
-        f"{entry.title} {', '.join(f'{name} {value:.1e}' for name, value in entry.deviation.items())}"
+        f"{entry.title}{_against(entry)} "
+        f"{', '.join(f'{name} {value:.1e}' for name, value in entry.deviation.items())}"
         for entry in results
     )
+
+
+def _against(entry: Timings) -> str:
+    return "" if entry.reference_dtype == "fp32" else f" (against it in {entry.reference_dtype})"
 
 
 def _summed(times: Sequence[Sequence[float]]) -> list[float]:

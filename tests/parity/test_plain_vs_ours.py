@@ -28,6 +28,12 @@ def test_both_sides_of_every_component_give_the_same(name):
     assert bool(timings.ours_ms) == (name != "text"), "text is nothing that a prediction of ours needs"
 
 
+def test_a_deviation_from_a_published_form_in_half_precision_is_labelled():
+    exact = Timings("a", "A", [1.0], {}, {}, {"fp32": 1e-7})
+    half = Timings("c", "C", [1.0], {}, {}, {"fp32": 2e-3}, "fp16")
+    assert "A fp32 1.0e-07; C (against it in fp16) fp32 2.0e-03." in table([exact, half])
+
+
 def test_ratios_are_of_runs_that_followed_one_another():
     entry = Timings("a", "A", [10.0, 30.0, 20.0], {"fp32": [5.0, 10.0, 10.0]}, {}, {"fp32": 1e-7})
     free = Timings("b", "B", [1.0, 1.0, 1.0], {}, {"fp32": [4.0, 4.0, 5.0]}, {"fp32": 1e-7})
