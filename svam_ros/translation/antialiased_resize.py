@@ -20,9 +20,9 @@ def resize_antialiased(rgb: ImageArray, size: int) -> ImageArray:
     """``(h, w, 3)`` uint8 to ``(size, size, 3)`` uint8."""
     height, width = rgb.shape[:2]
     narrow = _rounded(np.matmul(_triangle_weights(width, size), rgb.astype(np.float32)))
-    rows = narrow.reshape(height, -1)
+    rows = narrow.reshape(height, -1)  # (h, size * 3)
     square = _rounded(np.matmul(_triangle_weights(height, size), rows))
-    return square.reshape(size, size, -1).astype(np.uint8)
+    return np.asarray(square.reshape(size, size, -1), dtype=np.uint8)
 
 
 def _rounded(levels: NDArray[np.float32]) -> NDArray[np.float32]:
