@@ -188,7 +188,7 @@ def markdown(options: Options, comparisons: dict[str, Comparison]) -> str:
         "Relative rms deviation from float32 of whole networks in a shorter format, with random weights, a",
         "picture of noise and the same diffusion noise. *By itself*: the stage given what float32 hands it.",
         "Engines are held to *allowed* ([the table](../svam_ros/engines/accuracy_table.py); networks",
-        "narrower than the published ones have limits of their own: few channels average little rounding out).",
+        "narrower than the published ones have limits of their own: few channels average little out).",
         "",
         f"Measured on {place}, {machine.cores} cores, torch {versions['torch']}, preset `{options.preset}`:",
         f"`python -m benchmarks.precision --preset {options.preset} --device {options.device}`.",

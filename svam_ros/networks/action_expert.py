@@ -148,7 +148,7 @@ class ActionExpert(nn.Module):
         def denoise(x: Tensor, step: int) -> Tensor:
             scalings = schedule.scalings[step]
             predicted = self.predict(scalings.input * x, schedule.modulations[step], keys_values)
-            return scalings.skip * x + scalings.output * predicted
+            return scalings.skip * x + scalings.output * predicted  # EDM, equation 7
 
         return sample_ddim(denoise, noise, schedule.sigmas)
 
@@ -187,7 +187,7 @@ class ActionExpert(nn.Module):
         """EDM's denoiser: ``(batch, n, action_dim)`` at noise levels ``(batch,)`` -> clean estimate."""
         scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
         predicted = self.predict(scalings.input * noised, self.modulation(sigma), keys_values)
-        return scalings.skip * noised + scalings.output * predicted
+        return scalings.skip * noised + scalings.output * predicted  # EDM, equation 7
 
     def predict(self, scaled: Tensor, modulation: Modulation, keys_values: KeysValues) -> Tensor:
         """The inner network: actions of about unit variance ``(batch, n, action_dim)`` -> the same shape."""
@@ -208,15 +208,15 @@ class ActionExpert(nn.Module):
         variance at every noise level).
         """
         scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
-        noised = actions + sigma[:, None, None] * noise
-        target = (actions - scalings.skip * noised) / scalings.output
+        noised = actions + sigma[:, None, None] * noise  # EDM, equation 2: y + n
+        target = (actions - scalings.skip * noised) / scalings.output  # equation 8, second bracket
         predicted = self.predict(scalings.input * noised, self.modulation(sigma), keys_values)
         return (predicted - target) ** 2
 
     def modulation(self, sigma: Tensor) -> Modulation:
         """Shifts, scales and gates of every decoder block at noise levels ``(batch,)``."""
         width = self.config.width
-        features = sine_features(sigma.log() / 4, width, denominator=width // 2 - 1)
+        features = sine_features(sigma.log() / 4, width, denominator=width // 2 - 1)  # table 1: c_noise
         hidden = functional.mish(self.sigma_hidden(features.to(self.sigma_hidden.weight.dtype)))
         embedding = functional.silu(self.sigma_output(hidden))
         return tuple(block.modulation(embedding)[:, None] for block in self._decoder_blocks())

@@ -1,5 +1,7 @@
 """The two vision foundation models that look at the first frame: DINOv2 and Depth Anything 3.
 
+As published the picture is 224 x 224: both see 16 x 16 patches of 14 pixels, the grid of the features.
+
 Position tables are kept at the resolution at which they are used, so nothing is interpolated at run
 time; whoever imports published weights resizes them once.
 """
@@ -11,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
-from svam_ros.networks.attention import Mlp, merge_heads, split_heads
 from svam_ros.networks.config import ReferenceConfig
-
-ROTARY_BASE = 100.0
+from svam_ros.networks.geometric_block import GeometricBlock
+from svam_ros.networks.rotary_positions import rotation_table
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -76,48 +77,8 @@ class SemanticReference(nn.Module):
         return tokens[:, self.skipped_tokens :]
 
 
-class GeometricAttention(nn.Module):
-    """Self-attention, from some block on with normalised queries and keys and rotary positions."""
-
-    def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.query_norm = nn.LayerNorm(width // heads, eps=1e-5) if qk_norm else nn.Identity()
-        self.key_norm = nn.LayerNorm(width // heads, eps=1e-5) if qk_norm else nn.Identity()
-        self.output = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        """``(batch, n, width)``; ``rotation`` is the cosine and sine ``(n, head width)`` of every token."""
-        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        query, key = self.query_norm(query), self.key_norm(key)
-        if rotation is not None:
-            query, key = _rotate(query, *rotation), _rotate(key, *rotation)
-        output: Tensor = self.output(merge_heads(functional.scaled_dot_product_attention(query, key, value)))
-        return output
-
-
-class GeometricBlock(nn.Module):
-    """Pre-norm transformer block with layer scale."""
-
-    def __init__(self, width: int, heads: int, *, qk_norm: bool) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(width, eps=1e-6)
-        self.attention = GeometricAttention(width, heads, qk_norm=qk_norm)
-        self.attention_scale = nn.Parameter(torch.ones(width))
-        self.mlp_norm = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width)
-        self.mlp_scale = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
-        """``(batch, n, width)`` -> the same shape."""
-        x = x + self.attention_scale * self.attention(self.attention_norm(x), rotation)
-        output: Tensor = x + self.mlp_scale * self.mlp(self.mlp_norm(x))
-        return output
-
-
 class GeometricReference(nn.Module):
-    """Depth Anything 3's backbone on one view, up to its first output stage.
+    """Depth Anything 3's backbone (arXiv 2511.10647) on one view, up to its first output stage.
 
     From ``alternate_from`` on, even blocks see where each patch is ("local") and odd blocks do not
     ("global": they compare views, and with one view every patch stands at the same place).
@@ -161,7 +122,7 @@ class GeometricReference(nn.Module):
         true = torch.stack([rows.flatten(), columns.flatten()], dim=-1) + 1
         for kind, patches in (("local", true), ("global", torch.ones_like(true))):
             places = torch.cat([torch.zeros_like(patches[:1]), patches])
-            cosine, sine = _rotation_table(places, head_width)
+            cosine, sine = rotation_table(places, head_width)
             self.register_buffer(f"{kind}_cosine", cosine, persistent=False)
             self.register_buffer(f"{kind}_sine", sine, persistent=False)
 
@@ -173,20 +134,3 @@ class GeometricReference(nn.Module):
             return None
         kind = "global" if self._is_global(index) else "local"
         return self.get_buffer(f"{kind}_cosine"), self.get_buffer(f"{kind}_sine")
-
-
-def _rotation_table(places: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``(n, head_width)`` for ``(n, 2)`` rows and columns: rows turn the first half.
-
-    Rotary positions (Su et al. 2021, arXiv 2104.09864, section 3) along two axes.
-    """
-    frequencies = ROTARY_BASE ** (-torch.arange(head_width // 4) / (head_width // 4))
-    angles = places[:, :, None] * frequencies  # (n, 2, head_width / 4)
-    angles = torch.cat([angles, angles], dim=-1).flatten(1)
-    return angles.cos(), angles.sin()
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)
-    turned = torch.stack([-second, first], dim=-2).flatten(-3)
-    return x * cosine + turned * sine

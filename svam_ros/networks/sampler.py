@@ -19,7 +19,7 @@ def exponential_sigmas(steps: int, sigma_min: float, sigma_max: float) -> tuple[
     """``steps`` noise levels from ``sigma_max`` to ``sigma_min``, evenly spaced in the logarithm, and 0."""
     if steps == 1:
         return (sigma_max, 0.0)
-    ratio = math.log(sigma_min / sigma_max) / (steps - 1)
+    ratio = math.log(sigma_min / sigma_max) / (steps - 1)  # sigma_i = sigma_max * exp(ratio * i)
     return (*(sigma_max * math.exp(ratio * step) for step in range(steps)), 0.0)
 
 
@@ -35,7 +35,8 @@ def edm_scalings(sigma: Tensor, sigma_data: float) -> EdmScalings:
     """EDM's ``c_skip``, ``c_out`` and ``c_in`` (table 1, last column), in the shape of ``sigma``."""
     variance = sigma**2 + sigma_data**2
     root = variance.sqrt()
-    return EdmScalings(sigma_data**2 / variance, sigma * sigma_data / root, 1 / root)
+    skip = sigma_data**2 / variance
+    return EdmScalings(skip, output=sigma * sigma_data / root, input=1 / root)
 
 
 def sample_ddim(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas: Sequence[float]) -> Tensor:
@@ -49,9 +50,11 @@ def sample_ddim(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas:
     Returns:
         The last denoised estimate, not clipped.
     """
-    x = noise * sigmas[0]
+    x = noise * sigmas[0]  # x_0 ~ N(0, sigma_max^2 I)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, step)
         ratio = next_sigma / sigma
-        x = ratio * x + (1 - ratio) * denoised
+        x = (
+            ratio * x + (1 - ratio) * denoised
+        )  # x + (sigma' - sigma) * dx/dsigma, dx/dsigma = (x - D) / sigma
     return x

@@ -1,4 +1,4 @@
-"""The video backbone: Stable Video Diffusion's UNet, run once at its highest noise level.
+"""The video backbone: Stable Video Diffusion's UNet (arXiv 2311.15127), run once at its highest noise level.
 
 The published policy runs a single denoising step (sigma 700) and takes what the first two up blocks
 hold as features; the rest of the UNet is not needed on the robot. Training needs it to predict video,

@@ -28,7 +28,7 @@ class EncodedText:
 
 
 class TextEncoder(nn.Module):
-    """CLIP's text model with projection."""
+    """The text half of CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.4) with its projection."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()

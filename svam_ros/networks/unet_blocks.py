@@ -189,7 +189,11 @@ def run_transformer(transformer: Any, x: Tensor, inputs: TransformerInputs) -> T
 
 
 def run_down_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> tuple[Tensor, list[Tensor]]:
-    """One level of the way down; also what the way up will need of it."""
+    """One level of the way down; also what the way up will need of it.
+
+    ``(batch * frames, c, h, w)`` -> ``(batch * frames, width, h / 2, w / 2)``, the coarsest level without
+    halving, and a skip for every residual block ``(batch * frames, width, h, w)`` and for the halving.
+    """
     skips = []
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
@@ -204,7 +208,7 @@ def run_down_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> tupl
 
 
 def run_mid_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> Tensor:
-    """The coarsest level: residual, transformer, residual."""
+    """The coarsest level: residual, transformer, residual. ``(batch * frames, c, h, w)`` keeps its shape."""
     x = _residual(block.resnets[0], x, f"{name}.resnets.0", inputs)
     for i, (transformer, residual) in enumerate(zip(block.attentions, block.resnets[1:], strict=True)):
         x = _transformer(transformer, x, f"{name}.attentions.{i}", inputs)
@@ -213,7 +217,11 @@ def run_mid_block(name: str, block: Any, x: Tensor, inputs: PassInputs) -> Tenso
 
 
 def run_up_block(name: str, block: Any, x: Tensor, skips: list[Tensor], inputs: PassInputs) -> Tensor:
-    """One level of the way up; takes what it needs off the end of ``skips``."""
+    """One level of the way up; takes what it needs off the end of ``skips``, one for each residual block.
+
+    ``(batch * frames, c, h, w)`` -> ``(batch * frames, width, 2 * h, 2 * w)``, the finest level without
+    doubling.
+    """
     transformers = getattr(block, "attentions", None) or [None] * len(block.resnets)
     for i, (residual, transformer) in enumerate(zip(block.resnets, transformers, strict=True)):
         x = torch.cat([x, skips.pop()], dim=1)

@@ -9,13 +9,8 @@ import torch
 from support.networks import CONFIG, token_ids
 
 from svam_ros.networks.image_encoder import ImageEncoder
-from svam_ros.networks.reference_encoders import (
-    GeometricReference,
-    ReferenceImage,
-    SemanticReference,
-    _rotate,
-    _rotation_table,
-)
+from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
+from svam_ros.networks.rotary_positions import rotate, rotation_table
 from svam_ros.networks.text import TextEncoder
 
 GRID = CONFIG.references.grid
@@ -126,11 +121,11 @@ def test_the_camera_token_replaces_the_class_token_before_the_alternation():
 def test_rotation_depends_on_relative_places_only_and_tells_rows_from_columns():
     head_width = 16
     places = torch.tensor([[0, 0], [1, 2], [3, 1], [4, 3]])
-    cosine, sine = _rotation_table(places, head_width)
+    cosine, sine = rotation_table(places, head_width)
     query, key = torch.randn(head_width), torch.randn(head_width)
 
     def logit(a: int, b: int) -> float:
-        return float(_rotate(query, cosine[a], sine[a]) @ _rotate(key, cosine[b], sine[b]))
+        return float(rotate(query, cosine[a], sine[a]) @ rotate(key, cosine[b], sine[b]))
 
     assert logit(0, 1) == pytest.approx(logit(2, 3), rel=1e-4), "both are one row and two columns apart"
     assert logit(0, 1) != pytest.approx(logit(1, 0), rel=1e-3)
