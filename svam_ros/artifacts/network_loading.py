@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.svam import Svam
@@ -37,7 +38,8 @@ def empty_network(config: SvamConfig) -> Svam:
     hook: Callable[..., Any] = _on_meta  # torch's annotation forgets that a hook may return a parameter
     handle = register_module_parameter_registration_hook(hook)
     try:
-        return Svam(config).eval()
+        with _EmptyOnMeta():
+            return Svam(config).eval()
     finally:
         handle.remove()
 
@@ -108,6 +110,24 @@ def _groups(path: Path) -> Iterator[list[str]]:
             yield group
             group, collected = [], 0
     yield group
+
+
+class _EmptyOnMeta(TorchFunctionMode):
+    """Tensors that begin without values, as the weights of torch's layers do, never get memory.
+
+    Memory taken and let go for each would leave the heap full of gaps: activations, taken now from this
+    gap and now from that, would in the end have touched all of them, at full size 0.5 GB.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        _types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        changed = {"device": "meta"} if func is torch.empty else {}
+        return func(*args, **{**(kwargs or {}), **changed})
 
 
 def _on_meta(_module: nn.Module, _name: str, parameter: nn.Parameter) -> nn.Parameter:

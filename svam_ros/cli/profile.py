@@ -191,6 +191,7 @@ def _report(
             if costs and stage in costs and row.p50
         },
         "peak_memory_bytes": measured.peak_memory_bytes,
+        "peak_memory_per_weight_byte": plan.per_weight_byte(measured.peak_memory_bytes) if plan else None,
         "versions": read_versions(),
         "machine": dataclasses.asdict(machine),
     }
@@ -201,8 +202,10 @@ def _caption(plan: RunPlan | None, gflop: dict[str, float] | None, measured: Mea
     if plan is None or gflop is None:
         return None
     peak = measured.peak_memory_bytes
+    ratio = plan.per_weight_byte(peak)
     return Text(
-        f"peak memory {_gigabytes(peak)}, of it weights {_gigabytes(plan.weights_bytes)} · "
+        f"peak memory {_gigabytes(peak)}, {'?' if ratio is None else f'{ratio:.3g}'} x the weights' "
+        f"{_gigabytes(plan.weights_bytes)} · "
         f"{plan.threads} CPU thread{'s' * (plan.threads > 1)}\n"
         f"once per instruction: {milliseconds(measured.instruction_ms)} ms, "
         f"{milliseconds(gflop[INSTRUCTION])} GFLOP",

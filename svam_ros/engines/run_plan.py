@@ -20,10 +20,14 @@ than the arithmetic: ``tiny`` is slower in bfloat16 than in single precision, an
 """
 
 PEAK_PER_WEIGHT_BYTE = 1.3
-"""Memory that loading and running takes at most, in sizes of the weights; a test holds it."""
+"""Memory that the process takes at most in sizes of the weights, from start to actions, for a network of
+full size; a test holds it.
+"""
 
 PEAK_BESIDES_BYTES = 100_000_000
-"""What a network of any size takes besides: activations of a small one, buffers of torch's kernels."""
+"""What a network of any size takes besides: the activations of a small one, and room for other kernels
+than those the limit was measured with.
+"""
 
 
 class DeviceError(ValueError):
@@ -76,6 +80,10 @@ class RunPlan:
             "weights": self.weights,
             "weights_bytes": self.weights_bytes,
         }
+
+    def per_weight_byte(self, peak_bytes: int | None) -> float | None:
+        """Memory in sizes of the weights: the figure that :data:`PEAK_PER_WEIGHT_BYTE` limits."""
+        return None if peak_bytes is None else peak_bytes / self.weights_bytes
 
     def peak_memory_bytes(self) -> int | None:
         """The most memory that this process has had on the device so far."""

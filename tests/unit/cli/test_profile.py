@@ -38,13 +38,16 @@ def test_random_weights_need_no_model_and_every_figure_is_in_the_file(tmp_path, 
     assert figures["model"] == "tiny with random weights"
     assert (figures["dtype"], figures["device"], figures["threads"]) == ("bfloat16", "cpu", 1)
     assert figures["weights_bytes"] == 2 * figures["weights"]
-    assert figures["peak_memory_bytes"] > figures["weights_bytes"]
+    peak, weights = figures["peak_memory_bytes"], figures["weights_bytes"]
+    assert figures["peak_memory_per_weight_byte"] == peak / weights > 1
     network_stages = figures["stages_ms"].keys() - {"preprocess"}
     assert network_stages == figures["gflop"].keys() - {"instruction"} == figures["gflop_per_s"].keys()
     assert "backbone" in network_stages
     total = figures["gflop"]["total"] / figures["stages_ms"]["total"]["p50"] * 1e3
     assert figures["gflop_per_s"]["total"] == pytest.approx(total)
-    assert f"{figures['gflop']['backbone']:.2f}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"{figures['gflop']['backbone']:.2f}" in shown
+    assert f"{peak / weights:.3g} x the weights' {weights / 1e9:.2f} GB" in shown
 
 
 def test_a_preset_with_fewer_joints_than_the_robot_gets_the_first_of_them():
