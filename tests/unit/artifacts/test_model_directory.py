@@ -165,7 +165,7 @@ def test_paths_that_lead_out_of_the_directory_are_refused(copy):
         (lambda m: m.update(colour="red"), "colour"),
         (lambda m: m.pop("provenance"), "provenance"),
         (lambda m: m["config"]["action_expert"].update(heads="four"), "heads"),
-        (lambda m: m["config"].update(exec_horizon=0), "exec_horizon is 0, allowed is 1 to pred_horizon 6"),
+        (lambda m: m["config"].update(exec_horizon=0), "exec_horizon must be at least 1, got 0"),
         (lambda m: m["image"].update(size=96), "image.size is 96, but the network takes 32"),
         (lambda m: m["files"].pop("weights.safetensors"), "files does not list weights.safetensors"),
         (lambda m: m.update(step_s=0.05), "the model steps every 50 ms, the robot every 40 ms"),
