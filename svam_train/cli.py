@@ -1,203 +1,143 @@
-"""The command ``svam-train``: demonstrations, training, evaluation, publishing.
+"""The command ``svam-train``: finds the command, reads its options, runs it, says errors in one sentence.
 
-Exit codes: 0 done; 2 it was asked for something that cannot be; 130 ended with Ctrl-C (training and
-recording go on where they stopped).
+Each command is imported only when it is needed, and torch only when it runs: help comes at once.
+
+Exit codes: 0 done; 2 it was asked for something that cannot be; 130 ended with Ctrl-C, and 143 by the
+system's request to end: what was begun can go on where it stopped.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Union
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
 
-import tyro
-
-from svam_ros.parameters import PolicyParameters, TaskName
-from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.commands import evaluate
-from svam_train.commands.evaluate import Evaluate
-from svam_train.episodes.open_settings import OpenSettings
-from svam_train.recipe import TrainingRecipe
-from svam_train.training.progress_bar import ProgressBar, progress_bar
+from svam_train.commands.table import COMMANDS, RECIPE, Command
+from svam_train.training.interruption import Interrupted
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 
-Tasks = tuple[TaskName, ...]
+USUAL_CONFIG = "tiny"
 
-TINY_IMAGE = ImagePreparation("centre_square", 128, "area")
-
-EXAMPLES = """examples:
-  svam-train demonstrations --lift-pot 60 --place-to-pot 150
-  svam-train check-data runs/demonstrations
-  svam-train tiny --run runs/tiny
-  svam-train publish --output models/tiny
-  svam-train evaluate --model models/tiny --episodes 40 --loop.latency-ms 120 --report evaluation.json
-"""
-
-
-@dataclass(frozen=True)
-class Demonstrations:
-    """Record demonstrations of the scripted experts; what the folder holds already is kept."""
-
-    folder: Path = Path("runs/demonstrations")
-    lift_pot: int = 60
-    """Demonstrations of this task that the folder shall hold."""
-    place_to_pot: int = 150
-    """Demonstrations of this task that the folder shall hold."""
-    workers: int = 2
-    """Processes that record at the same time."""
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """Train the tiny preset in one joint stage; goes on by itself where the run folder stands."""
-
-    demonstrations: Path = Path("runs/demonstrations")
-    run: Path = Path("runs/tiny")
-    """Gets the checkpoint and metrics.jsonl."""
-    threads: int = 2
-    """CPU threads."""
-    checkpoint_every_s: float = 120.0
-    evaluate_every: int = 200
-    """Steps between two looks at the held-out demonstrations."""
-    recipe: TrainingRecipe = field(default_factory=TrainingRecipe)
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Write the averaged weights of a run as a model directory with a model card."""
-
-    output: Path
-    demonstrations: Path = Path("runs/demonstrations")
-    run: Path = Path("runs/tiny")
-    reports: tuple[Path, ...] = ()
-    """Files that 'svam-train evaluate --report' wrote for these weights."""
-    hardware: str = "CPU"
-    """What it was trained on, in general terms, for the model card."""
-
-
-@dataclass(frozen=True)
-class CheckData:
-    """Look at a folder of demonstrations, MCAP episodes or a LeRobot v3.0 data set, episode by episode."""
-
-    path: tyro.conf.Positional[Path]
-    profile: str = PolicyParameters.profile
-    """Robot profile that the episodes have to be of: a name, or a path to a file of your own."""
-    image: ImagePreparation = TINY_IMAGE
-    """How the network that is to be trained wants its pictures."""
-    source: tyro.conf.OmitArgPrefixes[OpenSettings] = field(default_factory=OpenSettings)
-
-
-Command = Union[
-    Annotated[Demonstrations, tyro.conf.subcommand("demonstrations")],
-    Annotated[CheckData, tyro.conf.subcommand("check-data")],
-    Annotated[Tiny, tyro.conf.subcommand("tiny")],
-    Annotated[Publish, tyro.conf.subcommand("publish")],
-    Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
-]
+_OUR_PACKAGES = ("svam_ros", "svam_train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``svam-train``; returns the exit code."""
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="svam-train",
-        description="Makes the model directories that svam_ros runs.\n\n" + EXAMPLES,
-    )
-    handlers: dict[type, Callable[..., None]] = {
-        Demonstrations: record,
-        CheckData: check_data,
-        Tiny: train,
-        Publish: publish_run,
-        Evaluate: evaluate.run,
-    }
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
     try:
-        handlers[type(command)](command)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        print(f"svam-train: {error}", file=sys.stderr)
-        return EXIT_REFUSED
+        command = _command(arguments[0])
+        command.run(_options(command, arguments[1:]))
+    except Interrupted as stopped:
+        print("svam-train: saved; the same command with --resume goes on from here", file=sys.stderr)
+        return int(stopped.code or EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("svam-train: stopped; the same command goes on where this one ended", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if not _is_expected(error):
+            raise
+        print(f"svam-train: {error}", file=sys.stderr)
+        return EXIT_REFUSED
     return 0
 
 
-def record(options: Demonstrations) -> None:
-    """Run ``svam-train demonstrations``."""
-    from svam_train.demonstrations import generate_demonstrations
-    from svam_train.tiny_recipe import RECORDING
+def _command(name: str) -> Command:
+    """The command of that name.
 
-    counts = {"lift_pot": options.lift_pot, "place_to_pot": options.place_to_pot}
-    missing = sum(
-        max(0, count - len(list(options.folder.glob(f"{task}_*.npz")))) for task, count in counts.items()
+    Raises:
+        ValueError: there is none.
+    """
+    names = [command.name for command in COMMANDS]
+    if name not in names:
+        raise ValueError(f"there is no command {_unknown(name, names)}")
+    return COMMANDS[names.index(name)]
+
+
+def _options(command: Command, arguments: Sequence[str]) -> Any:
+    """The options as the command line says, over those of the preset that it names.
+
+    Raises:
+        ValueError: there is no such preset, or a number is out of its range.
+    """
+    import tyro
+
+    presets = command.presets
+    text = [f"{command.name}: {command.summary}.", ""]
+    changes: dict[str, Any] = {}
+    if presets:
+        name, arguments = _config(command, arguments)
+        changes["default"] = replace(command.options_class(), recipe=presets[name])
+        text += [
+            f"--config NAME chooses a recipe: {', '.join(presets)} ({USUAL_CONFIG} where none is named). "
+            f"Options of the recipe change single numbers of it; below are those of '{name}'.",
+            "",
+        ]
+    text += ["examples:", *(f"  {example}" for example in command.examples)]
+    return tyro.cli(
+        command.options_class,
+        args=arguments,
+        prog=f"svam-train {command.name}",
+        description="\n".join(text),
+        **changes,
     )
-    with progress_bar(missing) as bar:
-        for task, seed, success in generate_demonstrations(
-            options.folder, counts, RECORDING, options.workers
-        ):
-            bar.show(f"{task} seed {seed}{'' if success else ' failed'}", int(success))
 
 
-def check_data(options: CheckData) -> None:
-    """Run ``svam-train check-data``."""
-    from svam_ros.cobot import load_cobot, load_robot_profile
-    from svam_train.episodes.checks import check_episodes
-    from svam_train.episodes.data_table import data_table
-    from svam_train.episodes.episodes import RobotFacts
-    from svam_train.episodes.sources import survey_episodes
-
-    robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
-    with ExitStack() as stack:
-        bars: list[ProgressBar] = []
-
-        def told(done: int, total: int, name: str) -> None:
-            if not bars:  # how many there are is known from here on
-                bars.append(stack.enter_context(progress_bar(total)))
-            bars[0].show(name, min(done, 1))
-
-        episodes, refused = survey_episodes(options.path, options.image, robot, options.source, told)
-    for line in data_table(episodes, robot, options.image):
-        print(line)
-    if refused:
-        raise refused[0]
-    check_episodes(episodes, robot, options.image)
+def _config(command: Command, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The preset's name, and the arguments without it."""
+    parser = argparse.ArgumentParser(f"svam-train {command.name}", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", metavar="NAME", default=USUAL_CONFIG)
+    known, rest = parser.parse_known_args(arguments)
+    if known.config not in command.presets:
+        raise ValueError(f"{command.name}: there is no config {_unknown(known.config, command.presets)}")
+    return known.config, rest
 
 
-def train(options: Tiny) -> None:
-    """Run ``svam-train tiny``."""
-    import torch
-
-    from svam_train.tiny_recipe import open_run
-    from svam_train.training_checkpoint import FILE_NAME
-
-    torch.set_num_threads(options.threads)
-    training = open_run(options.recipe, options.demonstrations, options.run)
-    if (options.run / FILE_NAME).exists():
-        training.resume()
-    with progress_bar(options.recipe.steps - training.step) as bar:
-        for progress in training.run(
-            checkpoint_every_s=options.checkpoint_every_s, evaluate_every=options.evaluate_every
-        ):
-            losses = progress.losses
-            bar.show(f"step {progress.step}  action {losses['action']:.4f}  classes {losses['semantic']:.4f}")
+def _unknown(name: str, names: Sequence[str] | dict[str, Any]) -> str:
+    hint = "".join(f", did you mean '{match}'?" for match in get_close_matches(name, names, 1))
+    return f"'{name}'{hint or '.'} There are: {', '.join(names)}"
 
 
-def publish_run(options: Publish) -> None:
-    """Run ``svam-train publish``."""
-    from svam_train.evaluation.evaluation_report import load_reports
-    from svam_train.publishing.joint_model import Publication, publish
-    from svam_train.tiny_recipe import RECORDING, open_run, recipe_of_run
+def _is_expected(error: Exception) -> bool:
+    """Whether the error's own sentence says all.
 
-    training = open_run(recipe_of_run(options.run), options.demonstrations, options.run)
-    training.resume()
-    reports = tuple(report for path in options.reports for report in load_reports(path))
-    model = publish(training, options.output, Publication(RECORDING.image, options.hardware, reports))
-    print(f"{model.path}: weights after step {training.step}")
+    A RuntimeError that is not ours is a mistake in the program, and keeps its traceback.
+    """
+    ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
+    return ours or not isinstance(error, RuntimeError)
+
+
+def _help() -> str:
+    width = max(len(command.name) for command in COMMANDS)
+    by_name = {command.name: command for command in COMMANDS}
+    configs: dict[str, list[str]] = {}
+    for command in COMMANDS:
+        if command.recipes:
+            configs.setdefault(", ".join(command.presets), []).append(command.name)
+    return "\n".join(
+        [
+            "Makes the model directories that svam_ros runs.",
+            "",
+            "usage: svam-train COMMAND [options]",
+            "",
+            *(f"  {command.name:{width}}  {command.summary}" for command in COMMANDS),
+            "",
+            "--config NAME chooses a complete recipe:",
+            *(f"  {', '.join(commands)}: {names}" for names, commands in configs.items()),
+            "",
+            "a model from nothing, each command after the one before:",
+            *(f"  {by_name[name].examples[0]}" for name in RECIPE),
+            "",
+            "Options of a command, with the values of a recipe: svam-train COMMAND [--config NAME] --help",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Foundations:
     data: DataOptions = field(default_factory=DataOptions)
     resume: bool = False
     """Go on where the run stands."""
-    autoencoder: AutoencoderRecipe = field(default_factory=lambda: PRESETS["tiny"])
+    recipe: AutoencoderRecipe = field(default_factory=lambda: PRESETS["tiny"])
 
 
 def run(options: Foundations) -> None:
@@ -37,7 +37,7 @@ def run(options: Foundations) -> None:
     from svam_train.training.loop import train
     from svam_train.training.run_folder import RunFolder
 
-    recipe, config = options.autoencoder, NETWORKS[options.autoencoder.network]
+    recipe, config = options.recipe, NETWORKS[options.recipe.network]
     data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
     facts = {"stage": "autoencoder", "recipe": asdict(recipe), "data": data.facts}
     folder = RunFolder(options.runs / AUTOENCODER_FOLDER, facts)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from svam_ros.parameters import EngineName, TaskName
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.training.progress_bar import progress_bar
-
-if TYPE_CHECKING:  # MuJoCo loads with it
-    from svam_train.demonstrations import RecordingRecipe
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,9 @@ class Relabel:
     engine: EngineName = "eager"
     """The way to run the network."""
     loop: LoopSettings = field(default_factory=LoopSettings)
-    """The loop in which the model drives."""
+    """The loop in which the model drives; which scenes are shared and vary is as for the demonstrations."""
+    workers: int = 1
+    """Processes that relabel at the same time; the outcomes do not depend on it."""
 
 
 def run(options: Relabel) -> None:
@@ -44,37 +42,21 @@ def run(options: Relabel) -> None:
     Raises:
         ValueError: model or folder cannot be used; the text says why.
     """
+    from svam_train.demonstrations.recording_recipe import recipe_of
+    from svam_train.demonstrations.relabelling import RelabellingPlan, relabel
     from svam_train.evaluation.policies import PolicyChoice
-    from svam_train.relabelling import relabel
 
-    recipe = _recipe(options.folder)
-    policy = PolicyChoice("model", options.model, options.engine, options.folder, options.tasks).make()
-    outcomes: Counter[str] = Counter()
-    attempts = relabel(
-        policy, options.folder, options.tasks, options.episodes, recipe, options.loop, options.first_seed
+    recipe = recipe_of(options.folder)
+    plan = RelabellingPlan(
+        options.folder, options.tasks, options.episodes, recipe, options.loop, options.first_seed
     )
+    choice = PolicyChoice("model", options.model, options.engine, options.folder, options.tasks)
+    outcomes: Counter[str] = Counter()
     try:
-        with progress_bar(options.episodes * len(options.tasks)) as bar:
-            for task, seed, outcome in attempts:
+        with progress_bar(len(plan.scenes())) as bar:
+            for task, seed, outcome in relabel(choice.make, plan, options.workers):
                 outcomes[outcome] += 1
                 bar.show(f"{task} seed {seed}: {outcome}")
     finally:
         told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
         print(f"{options.folder}: {told or 'nothing to do'}")
-
-
-def _recipe(folder: Path) -> RecordingRecipe:
-    """How the folder's demonstrations were recorded."""
-    import dacite
-
-    from svam_train.demonstrations import RecordingRecipe
-
-    path = folder / "recipe.json"
-    try:
-        config = dacite.Config(strict=True, cast=[tuple], type_hooks={float: float})
-        return dacite.from_dict(RecordingRecipe, json.loads(path.read_text(encoding="utf-8")), config)
-    except (OSError, ValueError, TypeError, dacite.DaciteError) as error:
-        raise ValueError(
-            f"{path}: does not say how the demonstrations beside it were recorded ({error}); record some "
-            f"there with 'svam-train demonstrations' first"
-        ) from error

@@ -6,19 +6,15 @@ import os
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from svam_ros.cobot import load_cobot, load_robot_profile
-from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.episodes.batches import EpisodeRows
-from svam_train.episodes.checks import check_episodes
-from svam_train.episodes.episodes import RobotFacts
 from svam_train.episodes.open_settings import OpenSettings
-from svam_train.episodes.sources import open_episodes
-from svam_train.episodes.splits import split
 from svam_train.training.progress_bar import ProgressBar, progress_bar
+
+if TYPE_CHECKING:  # help is shown without torch
+    import torch
+
+    from svam_train.episodes.batches import EpisodeRows
 
 SPLIT_SEED = 0
 """The same for all stages: none sees in training what another one holds out."""
@@ -58,6 +54,14 @@ def open_stage_data(options: DataOptions, image_size: int, held_out_share: float
     Raises:
         DataError: the data is not there or must not be trained on.
     """
+    from svam_ros.cobot import load_cobot, load_robot_profile
+    from svam_ros.translation.preprocessing import ImagePreparation
+    from svam_train.episodes.batches import EpisodeRows
+    from svam_train.episodes.checks import check_episodes
+    from svam_train.episodes.episodes import RobotFacts
+    from svam_train.episodes.sources import open_episodes
+    from svam_train.episodes.splits import split
+
     robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     preparation = ImagePreparation(options.crop, image_size, "area")
     with EpisodeProgress() as progress:
@@ -90,6 +94,8 @@ class EpisodeProgress:
 
 def process_device() -> torch.device:
     """Where this process computes what comes before training: the device that it will train on."""
+    import torch
+
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

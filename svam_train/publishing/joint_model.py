@@ -78,7 +78,7 @@ def commands(training: JointTraining, name: str) -> str:
     recipes = [*training.earlier, asdict(training.recipe)]
     steps = [" ".join(["svam-train tiny", *_options(recipe, asdict(TrainingRecipe()))]) for recipe in recipes]
     demonstrations = f"svam-train demonstrations {wanted}"
-    return " && ".join([demonstrations, *steps, f"svam-train publish --output models/{name}"])
+    return " && ".join([demonstrations, *steps, f"svam-train publish runs/tiny --out models/{name}"])
 
 
 def _options(recipe: dict[str, Any], usual: dict[str, Any], prefix: str = "--recipe.") -> list[str]:

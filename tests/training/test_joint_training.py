@@ -132,7 +132,7 @@ def test_the_published_model_runs_and_its_card_tells_the_truth(trained, tmp_path
     assert model.manifest.provenance.results == {report.label: 0.5}
     assert "--lift-pot 3 --place-to-pot 3" in model.manifest.provenance.command
     assert "--recipe.steps 4" in model.manifest.provenance.command
-    assert model.manifest.provenance.command.endswith("svam-train publish --output models/small")
+    assert model.manifest.provenance.command.endswith("svam-train publish runs/tiny --out models/small")
     card = (tmp_path / "small" / "README.md").read_text()
     assert "| lift_pot | model | 120 ms | 5 | 0.2 | 9 s | 1/2 = 50 %" in card
     assert "targets at 25 Hz" in " ".join(card.split())

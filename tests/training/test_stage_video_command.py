@@ -46,7 +46,7 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "micro", CONFIG)
         data = DataOptions(folder / "demonstrations")
-        foundations.run(Foundations(folder / "foundations", data, autoencoder=AUTOENCODER))
+        foundations.run(Foundations(folder / "foundations", data, recipe=AUTOENCODER))
         options = Video(folder / "video", data, folder / "foundations" / "autoencoder", recipe=VIDEO)
         video.run(options)
         yield folder, options

@@ -1,0 +1,69 @@
+"""``svam-train demonstrations``: scripted experts do the tasks in simulation, and are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from svam_ros.parameters import TaskName
+from svam_train.training.progress_bar import progress_bar
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """How many demonstrations of each task the folder shall hold; what is there already is kept.
+
+    The seed of a scene decides, for all tasks alike, whether it is shared and how it looks.
+    """
+
+    folder: Path = Path("runs/demonstrations")
+    tasks: tuple[TaskName, ...] = get_args(TaskName)
+    """Those that ``count`` is about."""
+    count: int = 0
+    """Of each of the tasks that has no number of its own below."""
+    lift_pot: int | None = None
+    place_to_pot: int | None = None
+    place_to_pot_hard: int | None = None
+    pour: int | None = None
+    shared_scenes: float | None = None
+    """Share of scenes in which other tasks are possible too, so that the instruction matters; default is
+    that of the recipe."""
+    varied_looks: float | None = None
+    """Share of scenes with light, colours and camera mount of their own; default is that of the recipe."""
+    workers: int = 2
+    """Processes that record at the same time."""
+
+    def wanted(self) -> dict[str, int]:
+        """How many of each task.
+
+        Raises:
+            ValueError: none at all, or fewer than none.
+        """
+        counts = dict.fromkeys(self.tasks, self.count)
+        numbers = {task: getattr(self, task) for task in get_args(TaskName)}
+        counts |= {task: number for task, number in numbers.items() if number is not None}
+        if self.workers < 1 or min(counts.values(), default=0) < 0:
+            raise ValueError(f"counts {counts} must not be negative, and workers {self.workers} at least 1")
+        if not any(counts.values()):
+            raise ValueError("say how many: for instance --count 300, or --lift-pot 60 --pour 150")
+        return {task: count for task, count in counts.items() if count}
+
+
+def run(options: Demonstrations) -> None:
+    """Record.
+
+    Raises:
+        ValueError: the options cannot be, or the folder was recorded in another way.
+    """
+    from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
+    from svam_train.tiny_recipe import RECORDING
+
+    wanted, recipe = options.wanted(), RECORDING
+    if options.shared_scenes is not None:
+        recipe = replace(recipe, shared_scenes=options.shared_scenes)
+    if options.varied_looks is not None:
+        recipe = replace(recipe, varied_looks=options.varied_looks)
+    with progress_bar(missing_demonstrations(options.folder, wanted)) as bar:
+        for task, seed, success in generate_demonstrations(options.folder, wanted, recipe, options.workers):
+            bar.show(f"{task} seed {seed}{'' if success else ' failed'}", int(success))

@@ -1,0 +1,90 @@
+"""From demonstrations to a model that runs, by the commands alone, as the main help lists them."""
+
+import json
+
+import numpy as np
+import pytest
+from support.action_runs import demonstrations
+from support.made_up_demonstrations import INSTRUCTIONS
+
+from svam_ros.artifacts.model_directory import open_model
+from svam_ros.engines import create_engine
+from svam_ros.types import ArmState, CameraFrame, Observation
+from svam_train.cli import EXIT_REFUSED, main
+
+BRIEF = [
+    *("--recipe.training.steps", "2", "--recipe.training.batch-size", "2"),
+    *("--recipe.training.evaluate-every", "2", "--recipe.training.pictures-every", "2"),
+    *("--recipe.held-out-share", "0.4", "--config", "tiny"),
+]
+CLIPS = ["--recipe.held-out-clips", "2", "--recipe.pictured-clips", "1"]
+STAGES = (
+    ["foundations", *BRIEF, "--recipe.held-out-pictures", "2"],
+    ["teachers", *BRIEF, "--recipe.held-out-rows", "4"],
+    ["video", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2"],
+    ["decouplers", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2", "--recipe.surveyed-clips", "4"],
+    ["actions", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.pictured-rows", "1"],
+)
+PARENTS = {
+    "video": ["--autoencoder", "runs/foundations/autoencoder"],
+    "decouplers": ["--teachers", "runs/teachers"],
+}
+RUNS = ["foundations/autoencoder", "teachers", "video", "decouplers", "actions"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder in which every command was typed once."""
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "runs" / "demonstrations").mkdir(parents=True)
+    demonstrations(folder / "runs" / "demonstrations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in STAGES:
+            assert main([*command, *PARENTS.get(command[0], [])]) == 0, command[0]
+        assert main(["publish", "runs/actions", "--out", "models/mine"]) == 0
+    return folder
+
+
+def test_the_published_model_runs(made):
+    engine = create_engine("eager", made / "models" / "mine")
+    frame = CameraFrame(np.zeros((480, 640, 3), np.uint8), 0)
+    state = ArmState(np.zeros(14), np.zeros(14), 0, 0)
+    for instruction in INSTRUCTIONS.values():
+        actions = engine.infer(Observation(frame, state, instruction)).actions
+        assert actions.shape == (16, 14)
+        assert np.all(np.isfinite(actions))
+
+
+def test_the_model_tells_of_every_run_that_it_was_built_on(made):
+    configs = sorted((made / "models" / "mine" / "training").glob("*.json"))
+    told = {path.stem.partition("_")[2]: json.loads(path.read_text()) for path in configs}
+    assert sorted(told) == sorted(run.rpartition("/")[2] for run in RUNS)
+    assert all(config["recipe"]["training"]["steps"] == 2 for config in told.values())
+    assert len({config["data"]["fingerprint"] for config in told.values()}) == 1
+    assert open_model(made / "models" / "mine").manifest.provenance.data.startswith("'")
+
+
+def test_every_stage_left_a_whole_run(made):
+    for run in RUNS:
+        files = {path.name for path in (made / "runs" / run).iterdir()}
+        wanted = {"config.json", "parent.json", "metrics.jsonl", "weights.safetensors", "finished.json"}
+        assert wanted <= files, run
+
+
+def test_a_stage_is_not_begun_again_by_accident_but_resumed_on_demand(made, monkeypatch, capsys):
+    monkeypatch.chdir(made)
+    weights = made / "runs" / "teachers" / "weights.safetensors"
+    before = weights.read_bytes()
+    assert main(STAGES[1]) == EXIT_REFUSED
+    assert "add --resume" in capsys.readouterr().err
+    assert main([*STAGES[1], "--resume"]) == 0
+    assert weights.read_bytes() == before
+    assert main([*STAGES[1], "--resume", "--recipe.training.learning-rate", "0.5"]) == EXIT_REFUSED
+    assert "recipe.training.learning_rate (0.001 there, 0.5 now)" in capsys.readouterr().err
+
+
+def test_a_run_of_an_earlier_stage_is_not_published(made, monkeypatch, capsys):
+    monkeypatch.chdir(made)
+    assert main(["publish", "runs/decouplers", "--out", "models/other"]) == EXIT_REFUSED
+    assert "is no run of 'svam-train actions'" in capsys.readouterr().err
