@@ -38,6 +38,8 @@ from svam_ros.profiling.environment import read_machine, read_versions
 DRAW_SEED = 1
 """Of the picture and the noise."""
 
+PARITY_HEADING = "## Parity with the published form"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -54,7 +56,7 @@ class Options:
     json: Path | None = None
     """Write the figures, the machine and the versions to this file."""
     page: Path | None = None
-    """Write the same as a page of documentation."""
+    """Write the same as a page of documentation; what it says on parity, measured otherwise, stays."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def main(options: Options) -> dict[str, Comparison]:
     text = markdown(options, comparisons)
     print(text)
     if options.page is not None:
-        options.page.write_text(text, encoding="utf-8")
+        write_page(options.page, text)
     if options.json is not None:
         figures = {
             "preset": options.preset,
@@ -175,6 +177,13 @@ def named_outputs(network: Svam, outputs: StageOutputs) -> dict[str, Tensor]:
     tokens = network.foresight_tokens(outputs.foresight)
     values = (outputs.features, tokens.semantic, tokens.geometric, outputs.context, outputs.actions)
     return {name: value.float().cpu() for name, value in zip(OUTPUTS, values, strict=True)}
+
+
+def write_page(page: Path, text: str) -> None:
+    """Replace the page but for its section :data:`PARITY_HEADING`, if it has one."""
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    _, heading, parity = before.partition(f"\n{PARITY_HEADING}\n")
+    page.write_text(text + heading + parity, encoding="utf-8")
 
 
 def markdown(options: Options, comparisons: dict[str, Comparison]) -> str:
