@@ -8,13 +8,13 @@ import dacite
 
 from svam_ros.networks.presets import PRESETS
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.demonstrations import RecordingRecipe
+from svam_train.demonstrations.recording_recipe import RecordingRecipe
 from svam_train.episodes.chunk_dataset import ChunkShape, open_demonstrations
 from svam_train.joint_training import JointTraining
 from svam_train.recipe import TrainingRecipe
 from svam_train.training_checkpoint import CheckpointError, load_checkpoint
 
-RECORDING = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=16)
+RECORDING = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=32)
 
 
 def open_run(recipe: TrainingRecipe, demonstrations: Path, run: Path) -> JointTraining:

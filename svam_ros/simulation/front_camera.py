@@ -103,6 +103,10 @@ class FrontCamera:
 
     def render_points(self, snapshot: SceneSnapshot) -> NDArray[np.float32]:
         """``(height, width, 3)`` float32: where in the robot's frame each pixel's surface is, in metres."""
+        return self.render_geometry(snapshot)[1]
+
+    def render_geometry(self, snapshot: SceneSnapshot) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """:meth:`render_depth` and :meth:`render_points` of one drawing."""
         depth, scene = self.render_depth(snapshot), self._scene(snapshot.kinds)
         camera = scene.dressed.model.camera(self._view).id
         slope = 2.0 * np.tan(np.deg2rad(scene.dressed.model.cam_fovy[camera]) / 2.0) / self.height
@@ -111,7 +115,7 @@ class FrontCamera:
         rays = np.stack([*np.meshgrid(across, up), np.full(depth.shape, -1.0)], axis=-1)
         to_robot = scene.data.cam_xmat[camera].reshape(3, 3).T
         points: NDArray[np.float64] = rays * depth[..., None] @ to_robot + scene.data.cam_xpos[camera]
-        return points.astype(np.float32)
+        return depth, points.astype(np.float32)
 
     def render_segmentation(self, snapshot: SceneSnapshot) -> NDArray[np.uint8]:
         """``(height, width)`` uint8 values of :class:`SceneClass`."""

@@ -122,10 +122,19 @@ class EpisodeRows:
             ``visibility``. All float32.
 
         Raises:
-            DataError: an episode was not recorded in simulation, or the grid does not fit.
+            DataError: an episode was not recorded in simulation, or with other classes of things, or the
+                grid does not fit.
         """
-        from svam_train.episodes.scene_truth import centres, pooled, visibility  # MuJoCo loads with it
+        from svam_train.episodes.scene_truth import (
+            centres,
+            check_classes,
+            pooled,
+            visibility,
+        )  # MuJoCo loads with it
 
+        for episode in (self.episodes[index] for index in np.unique(self._episode[rows])):
+            if episode.segments is not None:
+                check_classes(f"episode '{episode.identity}'", episode.segments.shape[-1])
         depth = self._gather("depth", rows, frame_offsets)
         segments = self._gather("segments", rows, frame_offsets)
         coarse = [pooled(v.reshape(-1, *v.shape[2:]), grid) for v in (depth, segments)]

@@ -16,7 +16,7 @@ from svam_ros.networks.normalization import Statistics, fit_normalization
 from svam_ros.translation.preprocessing import image_to_network
 from svam_ros.types import ImageArray
 from svam_train.episodes.demonstration_files import Demonstration, DemonstrationError, load_demonstration
-from svam_train.episodes.scene_truth import centres, pooled, visibility
+from svam_train.episodes.scene_truth import centres, check_classes, pooled, visibility
 
 _STILL_RAD = 1e-3
 """Arms that move less than this in a control step rest."""
@@ -70,9 +70,11 @@ class ChunkDataset:
     """
 
     def __init__(self, demonstrations: Sequence[Demonstration], shape: ChunkShape) -> None:
-        """Raises ``DemonstrationError`` when there is nothing to train on or strides do not fit."""
+        """Raises ``DataError`` when there is nothing to train on, or strides or classes do not fit."""
         if not demonstrations:
             raise DemonstrationError("no demonstrations: make some with 'svam-train demonstrations'")
+        for d in demonstrations:
+            check_classes(f"{d.task} seed {d.seed}", d.segments.shape[-1])
         self.shape = shape
         self.instructions = tuple(sorted({d.instruction for d in demonstrations}))
         self.episodes = len(demonstrations)

@@ -43,6 +43,8 @@ class Demonstration:
     """``(n, grid, grid)`` mean distance from the camera over each patch, m."""
     segments: NDArray[np.float32]
     """``(n, grid, grid, classes)`` share of each patch that a class of things covers."""
+    points: NDArray[np.float32] | None = None
+    """``(n, grid, grid, 3)`` mean place of each patch in the robot's frame, m; older files have none."""
 
     def __len__(self) -> int:
         """Pictures."""
@@ -54,10 +56,18 @@ def demonstration_path(folder: Path, task: str, seed: int) -> Path:
     return folder / f"{task}_{seed:06d}.npz"
 
 
+def recorded_seeds(folder: Path, task: str) -> set[int]:
+    """Seeds of the demonstrations of ``task`` in a folder; other tasks' names may begin alike."""
+    seeds = (path.stem.removeprefix(f"{task}_") for path in folder.glob(f"{task}_*.npz"))
+    return {int(seed) for seed in seeds if seed.isascii() and seed.isdigit()}
+
+
 def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
     """Write one file; it appears whole or not at all."""
     path = demonstration_path(folder, demonstration.task, demonstration.seed)
     unfinished = path.with_suffix(".unfinished")
+    points = demonstration.points
+    places = {} if points is None else {"points": points.astype(np.float16)}
     with unfinished.open("wb") as file:
         np.savez(
             file,
@@ -71,6 +81,7 @@ def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
             targets=demonstration.targets,
             depth=demonstration.depth.astype(np.float16),
             segments=np.rint(demonstration.segments * 255).astype(np.uint8),
+            **places,
         )
     os.replace(unfinished, path)
     return path
@@ -94,16 +105,18 @@ def load_demonstration(path: Path) -> Demonstration:
                 targets=file["targets"],
                 depth=file["depth"].astype(np.float32),
                 segments=file["segments"].astype(np.float32) / np.float32(255),
+                points=file["points"].astype(np.float32) if "points" in file else None,
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DemonstrationError(
             f"{path}: no demonstration can be read from it ({error}); delete it"
         ) from error
     pictures = -(-len(demonstration.targets) // demonstration.stride)
-    for name in ("images", "joints", "depth", "segments"):
-        if len(getattr(demonstration, name)) != pictures:
+    for name in ("images", "joints", "depth", "segments", "points"):
+        rows = getattr(demonstration, name)
+        if rows is not None and len(rows) != pictures:
             raise DemonstrationError(
-                f"{path}: '{name}' has {len(getattr(demonstration, name))} rows, "
+                f"{path}: '{name}' has {len(rows)} rows, "
                 f"{len(demonstration.targets)} control steps mean {pictures}; delete it"
             )
     return demonstration

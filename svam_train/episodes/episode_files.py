@@ -36,7 +36,7 @@ def open_episode_file(path: Path) -> Episode:
         with np.load(path, allow_pickle=False) as file:
             names = [*_NUMBERS, *(name for name in _OPTIONAL if name in file)]
             numbers: dict[str, NDArray[Any]] = {name: file[name] for name in names}
-            in_simulation = "depth" in file
+            in_simulation, has_points = "depth" in file, "points" in file
         episode = Episode(
             identity=str(numbers.get("identity", path.stem)),
             task=str(numbers["task"]),
@@ -48,6 +48,7 @@ def open_episode_file(path: Path) -> Episode:
             lateness=numbers.get("lateness"),
             depth=stored_rows(path, "depth", np.dtype(np.float32)) if in_simulation else None,
             segments=stored_rows(path, "segments", np.dtype(np.float32), 255.0) if in_simulation else None,
+            points=stored_rows(path, "points", np.dtype(np.float32)) if has_points else None,
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, CorruptShard):
@@ -81,7 +82,8 @@ def _check_lengths(path: Path, episode: Episode) -> None:
     if episode.stride < 1:
         raise CorruptShard(f"{path}: stride is {episode.stride}, allowed is 1 and more")
     pictures = -(-len(episode.targets) // episode.stride)
-    lengths = {name: getattr(episode, name) for name in ("images", "joints", "lateness", "depth", "segments")}
+    names = ("images", "joints", "lateness", "depth", "segments", "points")
+    lengths = {name: getattr(episode, name) for name in names}
     for name, rows in lengths.items():
         if rows is not None and rows.shape[0] != pictures:
             raise CorruptShard(

@@ -67,6 +67,9 @@ class Episode:
     """``(n, grid, grid)`` float32, mean distance from the camera over each patch, m; simulation only."""
     segments: Rows | None = None
     """``(n, grid, grid, classes)`` float32, share of each patch that a class covers; simulation only."""
+    points: Rows | None = None
+    """``(n, grid, grid, 3)`` float32, mean place of each patch in the robot's frame, m; simulation only, and
+    not in older recordings."""
 
     def __len__(self) -> int:
         """Pictures."""
@@ -207,7 +210,8 @@ def episode_digest(episode: Episode) -> bytes:
     digest = hashlib.sha256("\0".join(texts).encode())
     for numbers in (episode.joints, episode.targets, episode.lateness):
         digest.update(b"-" if numbers is None else np.ascontiguousarray(numbers).tobytes())
-    for rows in (episode.images, episode.depth, episode.segments):
+    measured = (episode.images, episode.depth, episode.segments)
+    for rows in measured if episode.points is None else (*measured, episode.points):
         digest.update(str(None if rows is None else rows.shape).encode())
         for first in range(0, 0 if rows is None else rows.shape[0], _DIGEST_ROWS):
             assert rows is not None

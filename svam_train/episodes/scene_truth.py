@@ -20,6 +20,19 @@ _VISIBLE_SHARE = 0.001
 """Of the picture: less than this is no place."""
 
 
+def check_classes(name: str, classes: int) -> None:
+    """Refuse an episode that knows other classes of things than the simulation.
+
+    Raises:
+        DataError: it does; older recordings know six.
+    """
+    if classes != len(SceneClass):
+        raise DataError(
+            f"{name}: was recorded with {classes} classes of things, the simulation has {len(SceneClass)}: "
+            f"record it anew with 'svam-train demonstrations', in an empty folder"
+        )
+
+
 def pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
     """``(n, fine, fine, ...)`` -> ``(n, grid, grid, ...)`` averages.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.types import ImageArray
-from svam_train.demonstrations import EVALUATION_SEEDS_FROM
+from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM
 from svam_train.evaluation.closed_loop import Attempt, attempt, front_camera
 from svam_train.evaluation.films import write_film
 from svam_train.evaluation.loop_settings import LoopSettings

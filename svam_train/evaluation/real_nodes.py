@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from svam_train.demonstrations import EVALUATION_SEEDS_FROM
+from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM
 from svam_train.evaluation.attempts import AttemptPlan
 from svam_train.evaluation.closed_loop import Attempt
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.demonstrations import RecordingRecipe, generate_demonstrations
+from svam_train.demonstrations.generation import generate_demonstrations
+from svam_train.demonstrations.recording_recipe import RecordingRecipe
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,8 +15,9 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def coarse_recipe():
-    """A picture at every eighth control step only: drawing is what costs."""
-    return RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=16, stride=8)
+    """A picture at every eighth control step only: drawing is what costs. Plain scenes, as calibrated."""
+    image = ImagePreparation("centre_square", 128, "area")
+    return RecordingRecipe(image, grid=16, stride=8, shared_scenes=0.0, varied_looks=0.0)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Recording: pictures, joints and targets belong together, and a second call has nothing to do."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import time
@@ -16,10 +17,15 @@ from svam_ros.simulation.front_camera import FrontCamera, SceneClass
 from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
-from svam_ros.translation.preprocessing import image_to_network, prepare_observation
+from svam_ros.translation.preprocessing import ImagePreparation, image_to_network, prepare_observation
 from svam_ros.types import CameraFrame
-from svam_train.demonstrations import generate_demonstrations, record_demonstration
+from svam_train.commands.demonstrations import Demonstrations
+from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
+from svam_train.demonstrations.recorded_scene import Cameras
+from svam_train.demonstrations.recording_recipe import RecordingRecipe, recipe_of
+from svam_train.demonstrations.scripted import record_demonstration
 from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
+from svam_train.episodes.episode_files import open_episode_file
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +63,8 @@ def test_targets_are_the_experts_without_the_noise_that_was_executed(lift, coars
 def test_tensors_are_those_of_the_live_path_and_of_the_physics(coarse_recipe):
     """What is learnt from row ``k`` is what policy_node would have given the network, and nothing else."""
     recipe = dataclasses.replace(coarse_recipe, noise_shares=(0.0,))
-    with FrontCamera() as camera:
-        lift = record_demonstration("lift_pot", 0, recipe, camera, camera)
+    with Cameras.open(recipe) as cameras:
+        lift = record_demonstration("lift_pot", 0, recipe, cameras)
     robot = SimulatedRobot("lift_pot", 0, load_robot_profile(coarse_recipe.profile))
     assembler = ObservationAssembler(PolicyParameters().max_joint_age_ms)
     targets = plan_demonstration(CobotSimulation("lift_pot", 0))
@@ -86,8 +92,11 @@ def test_tensors_are_those_of_the_live_path_and_of_the_physics(coarse_recipe):
 def test_joint_states_that_are_too_old_for_the_node_are_not_learnt_from(coarse_recipe):
     """Recording asks the node's assembler, here with a limit that no state can keep."""
     strict = dataclasses.replace(coarse_recipe, max_joint_age_ms=-1.0)
-    with FrontCamera() as camera, pytest.raises(ValueError, match="11 of 11 pictures have no joint states"):
-        record_demonstration("lift_pot", 0, strict, camera, camera)
+    with (
+        Cameras.open(strict) as cameras,
+        pytest.raises(ValueError, match="11 of 11 pictures have no joint states"),
+    ):
+        record_demonstration("lift_pot", 0, strict, cameras)
 
 
 def test_depth_and_classes_belong_to_the_scene(lift):
@@ -98,6 +107,96 @@ def test_depth_and_classes_belong_to_the_scene(lift):
     # the lifted pot is nearer to the camera than the standing one
     last = lift.segments[-1, :, :, int(SceneClass.POT)]
     assert lift.depth[-1][last > 0.9].mean() < lift.depth[0][pot > 0.9].mean() - 0.03
+
+
+def test_places_are_those_of_the_things_and_are_kept_in_the_file(lift, recorded):
+    pot = CobotSimulation("lift_pot", 0).data.body("pot").xpos
+    seen = lift.points[0][lift.segments[0, :, :, int(SceneClass.POT)] > 0.9]
+    assert np.abs(seen.mean(axis=0) - pot)[:2].max() < 0.08
+    table = lift.points[0][lift.segments[0, :, :, int(SceneClass.TABLE)] > 0.99]
+    np.testing.assert_allclose(table[:, 2], 0.0, atol=5e-3)
+    episode = open_episode_file(demonstration_path(recorded[0], "lift_pot", 0))
+    np.testing.assert_array_equal(episode.points[np.arange(len(episode))], lift.points)
+
+
+def test_patches_cover_the_whole_picture_at_a_finer_grid_too(coarse_recipe):
+    """What the fine grid says, averaged, is what the coarse grid says: nothing is cut off."""
+    short = dataclasses.replace(coarse_recipe, stride=80, noise_shares=(0.0,))
+    made = []
+    for grid in (16, 32):
+        recipe = dataclasses.replace(short, grid=grid)
+        with Cameras.open(recipe) as cameras:
+            made.append(record_demonstration("lift_pot", 0, recipe, cameras))
+    coarse, fine = made
+    assert fine.segments.shape[1:3] == (32, 32)
+    averaged = fine.segments.reshape(-1, 16, 2, 16, 2, len(SceneClass)).mean(axis=(2, 4))
+    assert np.abs(averaged - coarse.segments).mean() < 0.004
+    assert np.abs(averaged - coarse.segments).mean(axis=(0, 1, 2)).max() < 0.02
+
+
+def test_a_grid_that_does_not_fit_the_pictures_is_refused(coarse_recipe, monkeypatch):
+    profile = load_robot_profile(coarse_recipe.profile)
+    wide = dataclasses.replace(profile, camera=dataclasses.replace(profile.camera, width=853))
+    monkeypatch.setattr("svam_train.demonstrations.recorded_scene.load_robot_profile", lambda name: wide)
+    with pytest.raises(ValueError, match="use a multiple of 80"):
+        Cameras.open(coarse_recipe)
+
+
+def test_the_seed_decides_about_scene_and_look_in_the_shares_asked_for():
+    recipe = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=32)
+    kinds = [recipe.scene_kind(seed) for seed in range(2000)]
+    assert kinds == [recipe.scene_kind(seed) for seed in range(2000)]
+    assert np.mean([kind.shared for kind in kinds]) == pytest.approx(recipe.shared_scenes, abs=0.03)
+    assert np.mean([kind.varied for kind in kinds]) == pytest.approx(recipe.varied_looks, abs=0.03)
+    more = dataclasses.replace(recipe, shared_scenes=1.0, varied_looks=1.0)
+    assert {more.scene_kind(seed) for seed in range(50)} == {(True, True)}
+    with pytest.raises(ValueError, match=r"shared_scenes is 1\.5, but is a share"):
+        dataclasses.replace(recipe, shared_scenes=1.5)
+
+
+def test_tasks_share_scenes_that_only_the_instruction_tells_apart(coarse_recipe):
+    recipe = dataclasses.replace(coarse_recipe, shared_scenes=1.0, varied_looks=1.0, stride=80)
+    with Cameras.open(recipe) as cameras:
+        red = record_demonstration("place_to_pot", 3, recipe, cameras)
+        glass = record_demonstration("place_to_pot_hard", 3, recipe, cameras)
+        plain = record_demonstration("place_to_pot", 3, coarse_recipe, cameras)
+    np.testing.assert_array_equal(red.images[0], glass.images[0])
+    assert red.instruction != glass.instruction
+    assert red.segments[0, ..., int(SceneClass.GLASS_CUBE)].max() > 0
+    assert plain.segments[0, ..., int(SceneClass.GLASS_CUBE)].max() == 0
+    assert np.abs(red.images[0].astype(float) - plain.images[0]).mean() > 3, "it looks another way"
+
+
+def test_tasks_whose_names_begin_alike_are_counted_apart(tmp_path):
+    for task, seed in (("place_to_pot", 1), ("place_to_pot_hard", 1), ("place_to_pot_hard", 2)):
+        demonstration_path(tmp_path, task, seed).touch()
+    (tmp_path / "relabelled_place_to_pot_500000.npz").touch()
+    counts = {"place_to_pot": 3, "place_to_pot_hard": 3, "pour": 1}
+    assert missing_demonstrations(tmp_path, counts) == 2 + 1 + 1
+
+
+def test_counts_are_said_for_all_tasks_or_for_one():
+    assert Demonstrations(count=7, pour=2).wanted() == {
+        "lift_pot": 7,
+        "place_to_pot": 7,
+        "place_to_pot_hard": 7,
+        "pour": 2,
+    }
+    assert Demonstrations(lift_pot=5).wanted() == {"lift_pot": 5}
+    assert Demonstrations(tasks=("pour",), count=5).wanted() == {"pour": 5}
+    with pytest.raises(ValueError, match="say how many"):
+        Demonstrations().wanted()
+    with pytest.raises(ValueError, match="must not be negative"):
+        Demonstrations(lift_pot=5, pour=-1).wanted()
+
+
+def test_a_recipe_is_read_back_and_one_of_an_older_version_is_refused(recorded, coarse_recipe, tmp_path):
+    assert recipe_of(recorded[0]) == coarse_recipe
+    stored = json.loads((recorded[0] / "recipe.json").read_text())
+    del stored["shared_scenes"]
+    (tmp_path / "recipe.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="an older version wrote it: shared_scenes missing"):
+        recipe_of(tmp_path)
 
 
 def test_workers_end_when_the_recording_is_killed(tmp_path):

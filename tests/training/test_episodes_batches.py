@@ -127,3 +127,22 @@ def episode(d) -> Episode:
         depth=d.depth,
         segments=d.segments,
     )
+
+
+def test_recordings_with_other_classes_are_refused_by_who_needs_classes_only(tmp_path):
+    made = made_up_demonstration("lift_pot", 3)
+    save_demonstration(tmp_path, dataclasses.replace(made, segments=made.segments[..., :6]))
+    rows = EpisodeRows(open_episodes(tmp_path, PREPARATION, ROBOT))
+    assert len(rows.clips(np.array([0]), (0,))["clips"]) == 1
+    with pytest.raises(DataError, match="'lift_pot_000003': was recorded with 6 classes of things"):
+        rows.scene_truth(np.array([0]), (0,), grid=8)
+
+
+def test_places_are_read_where_the_recording_has_them(tmp_path):
+    made = made_up_demonstration("lift_pot", 3)
+    points = np.random.default_rng(0).uniform(-1.0, 2.0, (*made.depth.shape, 3)).astype(np.float32)
+    save_demonstration(tmp_path, dataclasses.replace(made, points=points))
+    save_demonstration(tmp_path, made_up_demonstration("lift_pot", 4))
+    episodes = open_episodes(tmp_path, PREPARATION, ROBOT)
+    np.testing.assert_allclose(episodes[0].points[np.array([4, 2])], points[[4, 2]], atol=2e-3)
+    assert episodes[1].points is None

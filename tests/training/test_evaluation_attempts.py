@@ -16,7 +16,7 @@ from support import networks
 
 from svam_ros.simulation.tasks import TASKS
 from svam_train.commands.evaluate import Evaluate, run
-from svam_train.demonstrations import EVALUATION_SEEDS_FROM
+from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM
 from svam_train.evaluation.attempts import AttemptPlan, Films, run_attempts
 from svam_train.evaluation.closed_loop import Attempt
 from svam_train.evaluation.films import write_film

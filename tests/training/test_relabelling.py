@@ -10,10 +10,13 @@ from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_train.commands.relabel import Relabel, run
+from svam_train.demonstrations.relabelling import RelabellingPlan, relabel
+from svam_train.demonstrations.take_over import lead, nearest_row, way_back
 from svam_train.episodes.episode_files import open_episode_file
+from svam_train.episodes.scene_seeds import RELABELLING_SEEDS_FROM as FIRST_SEED
 from svam_train.evaluation.closed_loop import front_camera
 from svam_train.evaluation.loop_settings import LoopSettings
-from svam_train.relabelling import FIRST_SEED, lead, nearest_row, relabel, way_back
+from svam_train.evaluation.policies import PolicyChoice
 
 SETTINGS = LoopSettings()
 
@@ -74,7 +77,7 @@ def test_a_robot_can_be_brought_to_where_the_policy_led():
 
 def test_relabelled_scenes_are_ordinary_episodes_beside_the_demonstrations(tmp_path, coarse_recipe):
     def outcomes():
-        return list(relabel(Stray(), tmp_path, ("lift_pot",), 2, coarse_recipe, SETTINGS))
+        return list(relabel(Stray, RelabellingPlan(tmp_path, ("lift_pot",), 2, coarse_recipe, SETTINGS)))
 
     told = outcomes()
     assert [(task, seed) for task, seed, _ in told] == [
@@ -95,9 +98,38 @@ def test_relabelled_scenes_are_ordinary_episodes_beside_the_demonstrations(tmp_p
 
 def test_scenes_of_evaluations_and_other_recipes_are_refused(tmp_path, coarse_recipe):
     with pytest.raises(ValueError, match="numbered 0 to"):
-        next(relabel(Stray(), tmp_path, ("pour",), 2, coarse_recipe, SETTINGS, FIRST_SEED))
+        RelabellingPlan(tmp_path, ("pour",), 2, coarse_recipe, SETTINGS, FIRST_SEED)
+    shared = dataclasses.replace(SETTINGS, shared_scenes=True)
+    with pytest.raises(ValueError, match="leave out shared_scenes"):
+        RelabellingPlan(tmp_path, ("pour",), 2, coarse_recipe, shared)
     (tmp_path / "recipe.json").write_text(json.dumps({"stride": 3}))
     with pytest.raises(ValueError, match="use another folder"):
-        next(relabel(Stray(), tmp_path, ("pour",), 2, coarse_recipe, SETTINGS))
+        next(relabel(Stray, RelabellingPlan(tmp_path, ("pour",), 2, coarse_recipe, SETTINGS)))
     with pytest.raises(ValueError, match="record some there"):
         run(dataclasses.replace(Relabel(), folder=tmp_path))
+
+
+def test_workers_relabel_as_one_process_does_in_scenes_of_the_recipes_kind(tmp_path, coarse_recipe):
+    recipe = dataclasses.replace(coarse_recipe, shared_scenes=0.5, varied_looks=1.0)
+    plan = RelabellingPlan(tmp_path / "several", ("lift_pot",), 2, recipe, SETTINGS)
+    choice = PolicyChoice("random", "tiny", "eager", tmp_path, ("lift_pot",))
+    several = list(relabel(choice.make, plan, workers=2))
+    alone = dataclasses.replace(plan, folder=tmp_path / "alone")
+    assert list(relabel(choice.make, alone)) == several
+    loops = [plan.loop_of(seed) for seed in range(FIRST_SEED, FIRST_SEED + 50)]
+    assert {loop.shared_scenes for loop in loops} == {True, False}
+    assert all(loop.varied_looks for loop in loops)
+    files = sorted(plan.folder.glob("*.npz"))
+    assert files
+    for file in files:
+        assert file.read_bytes() == (alone.folder / file.name).read_bytes()
+
+
+def test_the_robot_that_is_brought_there_stands_in_the_scene_that_the_policy_saw():
+    settings = dataclasses.replace(SETTINGS, shared_scenes=True, varied_looks=True)
+    with front_camera(load_robot_profile(settings.profile)) as camera:
+        taken = lead(Stray(), camera, "lift_pot", FIRST_SEED, settings)
+    snapshot = taken.robot(settings).snapshot()
+    seen = CobotSimulation("lift_pot", FIRST_SEED, shared=True)
+    assert snapshot.kinds == seen.kinds
+    assert snapshot.appearance != seen.appearance

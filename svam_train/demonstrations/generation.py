@@ -1,0 +1,83 @@
+"""A folder of demonstrations, filled by several processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from svam_ros.simulation.tasks import find_task
+from svam_train.demonstrations.recorded_scene import Cameras
+from svam_train.demonstrations.recording_recipe import RecordingRecipe, keep_recipe
+from svam_train.demonstrations.scripted import record_demonstration
+from svam_train.demonstrations.workers import worker_pool
+from svam_train.episodes.demonstration_files import recorded_seeds, save_demonstration
+from svam_train.episodes.scene_seeds import RELABELLING_SEEDS_FROM
+
+_FAILED_FILE = "failed.jsonl"
+
+
+def generate_demonstrations(
+    folder: Path, counts: Mapping[str, int], recipe: RecordingRecipe, workers: int
+) -> Iterator[tuple[str, int, bool]]:
+    """Record until the folder holds ``counts[task]`` demonstrations of every task.
+
+    What is there already is kept, and seeds at which the expert failed are not tried again. Yields
+    task, seed and success of every attempt.
+
+    Raises:
+        ValueError: the folder was recorded with another recipe, or a task is not known.
+    """
+    for task in counts:
+        find_task(task)
+    keep_recipe(folder, recipe)
+    with worker_pool(workers, _open_cameras, recipe) as pool:
+        for task, count in counts.items():
+            yield from _record_task(pool, folder, task, count, recipe, 2 * workers)
+
+
+def missing_demonstrations(folder: Path, counts: Mapping[str, int]) -> int:
+    """How many :func:`generate_demonstrations` would record."""
+    return sum(max(0, count - len(recorded_seeds(folder, task))) for task, count in counts.items())
+
+
+def _record_task(
+    pool: ProcessPoolExecutor, folder: Path, task: str, count: int, recipe: RecordingRecipe, at_once: int
+) -> Iterator[tuple[str, int, bool]]:
+    recorded = recorded_seeds(folder, task)
+    tried = recorded | _failed_seeds(folder, task)
+    seeds = (seed for seed in range(RELABELLING_SEEDS_FROM) if seed not in tried)
+    have = len(recorded)
+    while have < count:
+        batch = [next(seeds) for _ in range(min(count - have, at_once))]
+        futures = [pool.submit(_record_to_folder, folder, task, seed, recipe) for seed in batch]
+        for seed, future in zip(batch, futures, strict=True):
+            success = future.result()
+            have += success
+            yield task, seed, success
+
+
+_cameras: list[Cameras] = []
+"""Of this worker process: one pair."""
+
+
+def _open_cameras(recipe: RecordingRecipe) -> None:
+    _cameras.append(Cameras.open(recipe))
+
+
+def _record_to_folder(folder: Path, task: str, seed: int, recipe: RecordingRecipe) -> bool:
+    demonstration = record_demonstration(task, seed, recipe, _cameras[0])
+    if demonstration is not None:
+        save_demonstration(folder, demonstration)
+        return True
+    with (folder / _FAILED_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"task": task, "seed": seed}) + "\n")
+    return False
+
+
+def _failed_seeds(folder: Path, task: str) -> set[int]:
+    path = folder / _FAILED_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    entries = [json.loads(line) for line in lines]
+    return {int(entry["seed"]) for entry in entries if entry["task"] == task}

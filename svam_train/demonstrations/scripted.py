@@ -1,0 +1,68 @@
+"""One demonstration of a scripted expert, recorded as the robot would have seen it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from svam_ros.cobot import Cobot, load_robot_profile
+from svam_ros.simulation.appearance import NOMINAL, draw_appearance
+from svam_ros.simulation.inverse_kinematics import UnreachableError
+from svam_ros.simulation.scripted_expert import plan_demonstration
+from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
+from svam_ros.types import FloatArray
+from svam_train.demonstrations.recorded_scene import Cameras, RecordedScene
+from svam_train.demonstrations.recording_recipe import RecordingRecipe
+from svam_train.episodes.demonstration_files import Demonstration
+
+
+def record_demonstration(
+    task: str, seed: int, recipe: RecordingRecipe, cameras: Cameras
+) -> Demonstration | None:
+    """Let the expert do ``task`` once; ``None`` where it cannot.
+
+    Where the noise makes it fail it is tried again with less, so that hard scenes are not left out.
+    """
+    try:
+        plan = plan_demonstration(_robot(task, seed, recipe).simulation)
+    except UnreachableError:
+        return None
+    targets = np.concatenate([plan, np.repeat(plan[-1:], recipe.hold_steps, axis=0)])
+    attempts = (_follow(targets, task, seed, recipe, share) for share in recipe.noise_shares)
+    scene = next((attempt for attempt in attempts if attempt is not None), None)
+    return None if scene is None else scene.demonstration(task, seed, targets, recipe, cameras)
+
+
+def _robot(task: str, seed: int, recipe: RecordingRecipe) -> SimulatedRobot:
+    kind = recipe.scene_kind(seed)
+    appearance = draw_appearance(seed) if kind.varied else NOMINAL
+    profile = load_robot_profile(recipe.profile)
+    return SimulatedRobot(task, seed, profile, shared=kind.shared, appearance=appearance)
+
+
+def _follow(
+    targets: FloatArray, task: str, seed: int, recipe: RecordingRecipe, noise_share: float
+) -> RecordedScene | None:
+    """Execute ``(steps, 14)`` targets under noise; ``None`` where that does not do the task."""
+    robot = _robot(task, seed, recipe)
+    scene = RecordedScene.of(robot, recipe)
+    before = robot.cobot.home
+    noise = noise_share * _smooth_noise(len(targets), robot.cobot, seed, recipe)
+    for step, executed in enumerate(targets + noise):
+        if step % recipe.stride == 0:
+            scene.take_picture(robot)
+        scene.add(stream_step(robot, before, executed))
+        before = executed
+    return scene if robot.simulation.success() else None
+
+
+def _smooth_noise(steps: int, cobot: Cobot, seed: int, recipe: RecordingRecipe) -> NDArray[np.float64]:
+    """``(steps, 14)`` rad; the grippers are not disturbed."""
+    random = np.random.default_rng((seed, 1))
+    white = random.normal(size=(steps, len(cobot.joint_names)))
+    white[:, list(cobot.gripper_indices)] = 0.0
+    noise = np.zeros_like(white)
+    keep, fresh = recipe.noise_correlation, np.sqrt(1 - recipe.noise_correlation**2)
+    for step in range(1, steps):
+        noise[step] = keep * noise[step - 1] + fresh * white[step]
+    return recipe.noise_rad * noise

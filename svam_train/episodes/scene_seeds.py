@@ -1,0 +1,9 @@
+"""Which scenes are whose: those of demonstrations, relabelled episodes and evaluations never meet."""
+
+from __future__ import annotations
+
+RELABELLING_SEEDS_FROM = 500_000
+"""Demonstrations have the seeds from 0 to this one, relabelled episodes those from here on."""
+
+EVALUATION_SEEDS_FROM = 1_000_000
+"""Evaluations have this seed and all above: nothing is learnt from their scenes."""
