@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device
+from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.actions import PRESETS, ActionRecipe
 
 
@@ -64,4 +64,4 @@ def run(options: Actions) -> None:
             str(process_device()),
         )
         train_actions(recipe, where, resume=options.resume, told=told)
-    print(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")
+    tell(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")

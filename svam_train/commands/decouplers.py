@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device
+from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.decouplers import PRESETS, DecouplersRecipe
 
 
@@ -64,4 +64,4 @@ def run(options: Decouplers) -> None:
     with ExitStack() as stack:
         told = stack.enter_context(EpisodeProgress()).told if recipe.cached_examples else None
         train_decouplers(recipe, what, resume=options.resume, told=told)
-    print(f"{options.run / QUALITY_FILE}: how well it foresees; go on with 'svam-train actions'")
+    tell(f"{options.run / QUALITY_FILE}: how well it foresees; go on with 'svam-train actions'")

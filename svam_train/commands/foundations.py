@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from svam_train.commands.stage_data import DataOptions, open_stage_data
+from svam_train.commands.stage_data import DataOptions, open_stage_data, tell
 from svam_train.recipes.autoencoder import PRESETS, AutoencoderRecipe
 
 AUTOENCODER_FOLDER = "autoencoder"
@@ -43,4 +43,4 @@ def run(options: Foundations) -> None:
     folder = RunFolder(options.runs / AUTOENCODER_FOLDER, facts)
     objective = AutoencoderObjective(recipe, config, data.training, data.held_out)
     train(objective, recipe.training, folder, resume=options.resume)
-    print(f"{folder.weights}: the autoencoder; go on with 'svam-train video --autoencoder {folder.path}'")
+    tell(f"{folder.weights}: the autoencoder; go on with 'svam-train video --autoencoder {folder.path}'")

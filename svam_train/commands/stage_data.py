@@ -92,6 +92,12 @@ class EpisodeProgress:
         self._bar.show(name, min(done, 1))
 
 
+def tell(sentence: str) -> None:
+    """Print it once, however many processes train."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(sentence)
+
+
 def process_device() -> torch.device:
     """Where this process computes what comes before training: the device that it will train on."""
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from svam_train.commands.stage_data import DataOptions, open_stage_data
+from svam_train.commands.stage_data import DataOptions, open_stage_data, tell
 from svam_train.recipes.teachers import PRESETS, TeachersRecipe
 
 
@@ -33,7 +33,7 @@ def run(options: Teachers) -> None:
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
     data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
-    folder = RunFolder(options.run, {"recipe": asdict(recipe), "data": data.facts})
+    folder = RunFolder(options.run, {"stage": "teachers", "recipe": asdict(recipe), "data": data.facts})
     objective = TeachersObjective(recipe, config, data.training, data.held_out)
     train(objective, recipe.training, folder, resume=options.resume)
-    print(f"{folder.weights}: both teachers; go on with 'svam-train decouplers --teachers {folder.path}'")
+    tell(f"{folder.weights}: both teachers; go on with 'svam-train decouplers --teachers {folder.path}'")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device
+from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.video import PRESETS, VideoRecipe
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run(options: Video) -> None:
     train(VideoObjective(recipe, config, encoded, start), recipe.training, folder, resume=options.resume)
     if PartialState().is_main_process:
         (options.run / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
-        print(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
+    tell(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
 
 
 def _check_start(options: Video) -> None:

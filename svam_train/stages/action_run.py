@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import EpisodeSet
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
@@ -80,8 +82,9 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         "statistics": statistics.id,
     }
     train(objective, recipe.training, RunFolder(run.folder, config, {"parent": run.parent}), resume=resume)
-    _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())
-    _write(run.folder / STATISTICS_FILE, statistics.to_json())
+    if PartialState().is_main_process:
+        _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())
+        _write(run.folder / STATISTICS_FILE, statistics.to_json())
 
 
 def _data_facts(run: ActionRun) -> dict[str, Any]:

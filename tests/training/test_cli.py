@@ -1,4 +1,4 @@
-"""What a user sees: help that comes at once, presets by name, one sentence and exit code 2 for what cannot be."""
+"""What a user sees: help at once, recipes by name, one sentence and exit code 2 for what cannot be."""
 
 import subprocess
 import sys
