@@ -73,8 +73,7 @@ class ChunkDataset:
         """Raises ``DataError`` when there is nothing to train on, or strides or classes do not fit."""
         if not demonstrations:
             raise DemonstrationError("no demonstrations: make some with 'svam-train demonstrations'")
-        for d in demonstrations:
-            check_classes(f"{d.task} seed {d.seed}", d.segments.shape[-1])
+        _check_all_classes(demonstrations)
         self.shape = shape
         self.instructions = tuple(sorted({d.instruction for d in demonstrations}))
         self.episodes = len(demonstrations)
@@ -160,6 +159,11 @@ def _timeline(demonstrations: Sequence[Demonstration]) -> _Timeline:
         last_step=np.repeat(ends - 1, pictures),
         last_row=np.repeat(np.cumsum(pictures) - 1, pictures),
     )
+
+
+def _check_all_classes(demonstrations: Sequence[Demonstration]) -> None:
+    for demonstration in demonstrations:
+        check_classes(f"{demonstration.task} seed {demonstration.seed}", demonstration.segments.shape[-1])
 
 
 def _joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:

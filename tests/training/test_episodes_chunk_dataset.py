@@ -130,3 +130,10 @@ def test_a_damaged_file_is_refused_by_name(tmp_path):
     save_demonstration(tmp_path, short)
     with pytest.raises(DemonstrationError, match="'joints' has 3 rows"):
         load_demonstration(demonstration_path(tmp_path, "lift_pot", 10))
+
+
+def test_demonstrations_with_other_classes_are_refused():
+    made = made_up_demonstration(seed=7)
+    old = dataclasses.replace(made, segments=made.segments[..., :6])
+    with pytest.raises(DataError, match="lift_pot seed 7: was recorded with 6 classes"):
+        ChunkDataset([made, old], ChunkShape(16, (0, 8), 8))
