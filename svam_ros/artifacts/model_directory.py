@@ -28,6 +28,7 @@ from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.cobot import Cobot, load_cobot
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.normalization import Statistics
+from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.shipped_files import shipped_directory
 
@@ -94,6 +95,8 @@ def resolve_model(name_or_path: str | Path) -> Path:
     if path.is_dir():
         return path
     hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(str(name_or_path), names, 1))
+    if str(name_or_path) in PRESETS:
+        hint = "; it is a preset, which has weights only once it was trained or imported."
     raise ModelDirectoryError(
         f"'{name_or_path}' is neither a folder nor a model that ships with the package{hint or '.'} "
         f"Shipped: {', '.join(names) or 'none'}"
@@ -113,9 +116,10 @@ def open_model(path: str | Path, cobot: Cobot | None = None, *, any_robot: bool 
             made for other joints.
     """
     folder = resolve_model(path)
+    manifest_text = _read_text(folder, MANIFEST_FILE)
     _refuse_pickles(folder)
     try:
-        manifest = manifest_from_json(_read_text(folder, MANIFEST_FILE))
+        manifest = manifest_from_json(manifest_text)
     except ManifestError as error:
         raise ModelDirectoryError(f"{folder / MANIFEST_FILE}: {error}") from error
     _verify_files(folder, manifest)

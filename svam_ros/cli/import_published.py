@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from svam_ros.parameters import Range
 
 if TYPE_CHECKING:  # torch is loaded only when there is something to import
     from svam_ros.networks.config import SvamConfig
+    from svam_ros.networks.normalization import Statistics
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,7 @@ def run_import(options: ImportOptions) -> int:
     """Import, say where the model is, and warn of what was noticed."""
     from svam_ros.artifacts.published.importing import PublishedFiles, PublishedImport, import_published
     from svam_ros.artifacts.published.trained_settings import Horizons
-    from svam_ros.artifacts.statistics_file import statistics_from_json
 
-    statistics = None
-    if options.statistics is not None:
-        statistics = statistics_from_json(options.statistics.read_text(encoding="utf-8"))
     wanted = PublishedImport(
         files=PublishedFiles(
             unet=options.unet,
@@ -99,7 +97,7 @@ def run_import(options: ImportOptions) -> int:
         config=chosen_config(options),
         out=options.out.absolute(),
         precision="as_stored" if options.dtype == "as-stored" else options.dtype,
-        statistics=statistics,
+        statistics=None if options.statistics is None else read_statistics(options.statistics),
         command=shlex.join(["svam", *sys.argv[1:]]),
         horizons=Horizons(options.pred_horizon, options.exec_horizon),
     )
@@ -110,6 +108,24 @@ def run_import(options: ImportOptions) -> int:
         console.print(f"[yellow]note:[/yellow] {warning}", highlight=False)
     print(f"{model.path}: {len(model.manifest.provenance.sources)} source files, preset {options.preset}")
     return 0
+
+
+def read_statistics(path: Path) -> Statistics:
+    """The normalisation constants in a ``statistics.json``.
+
+    Raises:
+        PublishedCheckpointError: it cannot be read or holds something else.
+    """
+    from svam_ros.artifacts.published.conversion import PublishedCheckpointError
+    from svam_ros.artifacts.statistics_file import statistics_from_json
+
+    try:
+        return statistics_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...")
+        raise PublishedCheckpointError(
+            f"--statistics {path}: no statistics.json of a model directory: {reason}"
+        ) from error
 
 
 def chosen_config(options: ImportOptions) -> SvamConfig:

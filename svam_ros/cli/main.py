@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 from svam_ros.bringup.python_path import shadowed_by_python_path
-from svam_ros.cli.interrupts import EXIT_INTERRUPTED
+from svam_ros.cli.interrupts import EXIT_INTERRUPTED, interrupted_once
 from svam_ros.cli.output_streams import forgiving_output
 
 EXIT_FAILED = 1
@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_and_say(command: Command, arguments: Sequence[str]) -> int:
     """Run it; an expected error becomes a sentence."""
     try:
-        return _run(command, arguments)
+        with interrupted_once():
+            return _run(command, arguments)
     except KeyboardInterrupt:
         print(f"svam {command.name}: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED

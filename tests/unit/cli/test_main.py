@@ -1,6 +1,7 @@
 """The command line: quick help, one sentence for every expected error, a traceback for a mistake of ours."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Annotated
 import pytest
 
 from svam_ros.cli import main as command_line
+from svam_ros.cli.interrupts import INTERRUPTS
 from svam_ros.cli.main import COMMANDS, Command, main
 from svam_ros.cobot import CalibrationError
 from svam_ros.parameters import Range
@@ -130,3 +132,19 @@ def test_it_runs_as_a_module():
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
     assert "--task {lift_pot,place_to_pot,place_to_pot_hard,pour}" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_request_to_end_is_an_interrupt_for_every_command(monkeypatch, capsys, number):
+    def asked_to_end(_options: object) -> int:
+        signal.raise_signal(number)
+        return 0
+
+    previous = {one: signal.getsignal(one) for one in INTERRUPTS}
+    monkeypatch.setattr("svam_ros.cli.doctor.run_doctor", asked_to_end)
+    try:
+        assert main(["doctor"]) == 130
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+    assert "svam doctor: stopped" in capsys.readouterr().err
