@@ -128,6 +128,7 @@ def assert_episode_is_readable(path: Path) -> None:
             reader.deserialize(data, connection.msgtype)
 
 
+@pytest.mark.slow
 def test_two_demos_at_once_take_different_domains_and_different_folders(tmp_path):
     short = (*SINE, "--episodes", "1", "--seconds", "2")
     both = [demo(None, *short, cwd=tmp_path) for _ in range(2)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from support.networks import CONFIG, model_contents, random_network
 
 from svam_ros import graph
@@ -22,6 +23,7 @@ from svam_ros.simulation.tasks import TASKS
 from svam_ros.translation.preprocessing import prepare_observation
 
 
+@pytest.mark.slow
 def test_replaying_the_recorded_episode_gives_the_tensors_that_the_node_had(tmp_path):
     contents = model_contents(random_network())
     tokenizer = build_word_tokenizer([task.instruction for task in TASKS.values()], CONFIG.text)

@@ -199,6 +199,7 @@ def test_a_recipe_is_read_back_and_one_of_an_older_version_is_refused(recorded, 
         recipe_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_recording_is_killed(tmp_path):
     arguments = ["demonstrations", "--folder", str(tmp_path), "--lift-pot", "90", "--workers", "1"]
     command = [sys.executable, "-m", "svam_train.cli", *arguments]

@@ -72,6 +72,7 @@ def test_films_show_the_pictures_in_order(tmp_path):
     assert shown == pytest.approx([40, 200], abs=4)
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds(model):
     plan = AttemptPlan(("lift_pot", "place_to_pot"), 2, loop=SHORT)
     assert list(run_attempts(random_choice(model), plan, 2)) == list(
@@ -102,6 +103,7 @@ def test_json_is_one_object_a_task_and_the_report_is_for_publish(model, tmp_path
     assert [r.task for r in load_reports(report)] == ["lift_pot", "pour"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_table_of_what_was_finished(model):
     """In a process of its own, with workers, as a person would end it."""
     program = (

@@ -44,6 +44,7 @@ def trained(datasets, tmp_path_factory):
     return finished(tmp_path_factory.mktemp("run"), datasets)
 
 
+@pytest.mark.slow
 def test_steps_on_one_batch_lower_its_losses(datasets, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=100, video_every=1, joint_dropout=0.0)
     training = JointTraining(recipe, *datasets, tmp_path)
@@ -55,6 +56,7 @@ def test_steps_on_one_batch_lower_its_losses(datasets, tmp_path):
         assert after[name] < 0.99 * before[name], name
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_weights(datasets, trained, tmp_path):
     interrupted = JointTraining(RECIPE, *datasets, tmp_path)
     for _ in range(2):

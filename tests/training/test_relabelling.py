@@ -109,6 +109,7 @@ def test_scenes_of_evaluations_and_other_recipes_are_refused(tmp_path, coarse_re
         run(dataclasses.replace(Relabel(), folder=tmp_path))
 
 
+@pytest.mark.slow
 def test_workers_relabel_as_one_process_does_in_scenes_of_the_recipes_kind(tmp_path, coarse_recipe):
     recipe = dataclasses.replace(coarse_recipe, shared_scenes=0.5, varied_looks=1.0)
     plan = RelabellingPlan(tmp_path / "several", ("lift_pot",), 2, recipe, SETTINGS)

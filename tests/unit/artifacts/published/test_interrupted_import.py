@@ -65,6 +65,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_old_model_as_it_was(arguments, tmp
     assert file_sha256(old / "weights.safetensors") == before
 
 
+@pytest.mark.slow
 def test_a_killed_import_leaves_no_model_and_the_next_one_removes_what_it_left(arguments, tmp_path):
     process = start(arguments, tmp_path / "m")
     process.kill()
