@@ -11,9 +11,9 @@ from svam_ros.simulation.tasks import find_task
 from svam_train.demonstrations.recorded_scene import Cameras
 from svam_train.demonstrations.recording_recipe import RecordingRecipe, keep_recipe
 from svam_train.demonstrations.scripted import record_demonstration
-from svam_train.demonstrations.workers import worker_pool
 from svam_train.episodes.demonstration_files import recorded_seeds, save_demonstration
 from svam_train.episodes.scene_seeds import RELABELLING_SEEDS_FROM
+from svam_train.worker_pool import worker_pool
 
 _FAILED_FILE = "failed.jsonl"
 

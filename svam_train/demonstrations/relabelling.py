@@ -33,11 +33,11 @@ from svam_ros.types import FloatArray
 from svam_train.demonstrations.recorded_scene import Cameras, RecordedScene
 from svam_train.demonstrations.recording_recipe import RecordingRecipe, keep_recipe
 from svam_train.demonstrations.take_over import TakeOver, approach, lead, way_back
-from svam_train.demonstrations.workers import worker_pool
 from svam_train.episodes.demonstration_files import Demonstration, save_demonstration
 from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM, RELABELLING_SEEDS_FROM
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.evaluation.policies import Policy
+from svam_train.worker_pool import worker_pool
 
 Outcome = Literal["continued", "replanned", "done", "failed"]
 """How the expert went on; ``done``: the policy needed no expert; ``failed``: nothing was kept."""

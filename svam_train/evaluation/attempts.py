@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from svam_ros.cobot import load_cobot, load_robot_profile
@@ -20,6 +15,7 @@ from svam_train.evaluation.closed_loop import Attempt, attempt, front_camera
 from svam_train.evaluation.films import write_film
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.evaluation.policies import Policy, PolicyChoice
+from svam_train.worker_pool import worker_pool
 
 FILM_SPEED = 2.0
 """Films run so many times as fast as the arms did."""
@@ -126,10 +122,7 @@ def _in_this_process(choice: PolicyChoice, plan: AttemptPlan) -> Iterator[Attemp
 
 def _in_processes(choice: PolicyChoice, plan: AttemptPlan, workers: int) -> Iterator[Attempt]:
     choice.make()  # what is wrong with it is said here, not by a worker that broke
-    context = get_context("spawn")  # an OpenGL context does not survive a fork
-    with ExitStack() as stack:
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (choice, plan))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+    with worker_pool(workers, _start_worker, choice, plan) as pool:
         futures: list[Future[Attempt]] = [pool.submit(_attempt, *scene) for scene in plan.scenes()]
         for future in futures:
             yield future.result()
@@ -140,16 +133,7 @@ _tryers: list[_Tryer] = []
 
 
 def _start_worker(choice: PolicyChoice, plan: AttemptPlan) -> None:
-    """Make the policy and the camera; the parent alone hears Ctrl-C, and workers end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    """Make the policy and the camera."""
     camera = front_camera(load_robot_profile(plan.loop.profile))
     _tryers.append(_Tryer(choice.make(), camera, plan))
 
