@@ -25,7 +25,8 @@ lint: setup ## Format, style, types and layers
 	$(VENV)/bin/lint-imports
 
 check: lint ## The same and the fast tests; before every commit
-	$(VENV)/bin/pytest -m "not slow and not gpu" $(ARGS)
+	$(VENV)/bin/pytest -m "not slow and not gpu" --ignore tests/nodes --numprocesses 2 --dist loadfile
+	$(VENV)/bin/pytest -m "not slow and not gpu" tests/nodes
 
 test: setup ## All tests; a few options in ARGS="-k guard"
 	$(VENV)/bin/pytest $(ARGS)

@@ -69,6 +69,7 @@ DEVELOPMENT = [
     "psutil>=6.0",
     "pytest>=9.0",
     "pytest-timeout>=2.4",
+    "pytest-xdist>=3.8",
     "rosbags>=0.11",
     "ruff>=0.14",
     "types-PyYAML",
