@@ -57,7 +57,7 @@ def run(options: Demonstrations) -> None:
         ValueError: the options cannot be, or the folder was recorded in another way.
     """
     from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
-    from svam_train.tiny_recipe import RECORDING
+    from svam_train.demonstrations.recording_recipe import RECORDING
 
     wanted, recipe = options.wanted(), RECORDING
     if options.shared_scenes is not None:

@@ -118,12 +118,6 @@ COMMANDS = (
         "lets the expert go on from where a model has led the arms, and keeps that as demonstrations",
         ("svam-train relabel --model models/mine --episodes 50",),
     ),
-    Command(
-        "tiny",
-        "commands.tiny:Tiny",
-        "trains all parts of the tiny network in one joint stage",
-        ("svam-train tiny --run runs/tiny",),
-    ),
 )
 RECIPE = (
     "demonstrations",

@@ -71,6 +71,11 @@ class RecordingRecipe:
         return SceneKind(bool(shared < self.shared_scenes), bool(varied < self.varied_looks))
 
 
+RECORDING = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=32)
+"""How demonstrations for the network ``tiny`` are recorded: with its pictures, and with truths that can be
+averaged to its feature grid and to the finer one of its teachers."""
+
+
 def keep_recipe(folder: Path, recipe: RecordingRecipe) -> None:
     """Write down how the folder's demonstrations are recorded; make the folder where there is none.
 

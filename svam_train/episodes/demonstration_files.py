@@ -1,9 +1,11 @@
-"""One demonstration as one ``.npz`` file: what was seen, what was measured, what was commanded."""
+"""One demonstration as one ``.npz`` file: what was seen, what was measured, what was commanded.
+
+:mod:`svam_train.episodes.episode_files` reads it.
+"""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svam_ros.types import ImageArray
-from svam_train.episodes.episodes import DataError
-
-
-class DemonstrationError(DataError):
-    """A demonstration file is damaged or of another kind; the text names the file."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +82,3 @@ def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
         )
     os.replace(unfinished, path)
     return path
-
-
-def load_demonstration(path: Path) -> Demonstration:
-    """Read one file.
-
-    Raises:
-        DemonstrationError: the file is damaged, or its arrays do not belong together.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            demonstration = Demonstration(
-                task=str(file["task"]),
-                seed=int(file["seed"]),
-                instruction=str(file["instruction"]),
-                stride=int(file["stride"]),
-                images=file["images"],
-                joints=file["joints"],
-                targets=file["targets"],
-                depth=file["depth"].astype(np.float32),
-                segments=file["segments"].astype(np.float32) / np.float32(255),
-                points=file["points"].astype(np.float32) if "points" in file else None,
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DemonstrationError(
-            f"{path}: no demonstration can be read from it ({error}); delete it"
-        ) from error
-    pictures = -(-len(demonstration.targets) // demonstration.stride)
-    for name in ("images", "joints", "depth", "segments", "points"):
-        rows = getattr(demonstration, name)
-        if rows is not None and len(rows) != pictures:
-            raise DemonstrationError(
-                f"{path}: '{name}' has {len(rows)} rows, "
-                f"{len(demonstration.targets)} control steps mean {pictures}; delete it"
-            )
-    return demonstration

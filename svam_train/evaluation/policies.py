@@ -14,7 +14,7 @@ from svam_ros.engines.policy_engine import PolicyEngine, PredictionRefused
 from svam_ros.parameters import EngineName
 from svam_ros.simulation.tasks import find_task
 from svam_ros.types import CameraFrame, FloatArray, Observation
-from svam_train.episodes.demonstration_files import load_demonstration
+from svam_train.episodes.episode_files import open_episode_file
 from svam_train.evaluation.loop_settings import PolicyName
 
 RANDOM_HORIZON = 16
@@ -112,7 +112,7 @@ class ReplayPolicy:
         exec_horizon: of them, steps that are sent.
 
     Raises:
-        ValueError: the folder has no demonstrations of a task, when that task starts.
+        ValueError: when a task starts: the folder has no demonstrations of it, or one is damaged.
     """
 
     def __init__(self, demonstrations: Path, pred_horizon: int, exec_horizon: int) -> None:
@@ -129,7 +129,7 @@ class ReplayPolicy:
         if not paths:
             raise ValueError(f"{self._folder} has no demonstrations of '{task}' to replay")
         chosen = paths[int(np.random.default_rng(seed).integers(len(paths)))]
-        self._targets = load_demonstration(chosen).targets.astype(np.float64)
+        self._targets = open_episode_file(chosen).targets.astype(np.float64)
         self._first_stamp_ns = None
 
     def predict(self, observation: Observation) -> FloatArray:

@@ -25,8 +25,8 @@ from svam_train.recipes.teachers import TeachersRecipe
 from svam_train.stages.cpu_attention import attention_for_training
 from svam_train.stages.drawn_rows import balanced_rows
 from svam_train.stages.feature_pictures import depth_colours, frame_colours, table
+from svam_train.stages.position_sines import position_sines
 from svam_train.stages.step_draws import spread_rows, step_generator
-from svam_train.starting_weights import position_sines
 from svam_train.training.objective import TOTAL, ImageArray
 
 _ROWS_FOR_MOMENTS = 512

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from svam_ros.artifacts.model_directory import open_model
 from svam_train.cli import EXIT_INTERRUPTED, EXIT_REFUSED, main
 from svam_train.commands import actions, teachers
 from svam_train.commands.table import COMMANDS, RECIPE
@@ -90,7 +89,6 @@ def test_help_shows_the_presets_and_the_numbers_of_the_chosen_one(name, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tiny", "--threads", "1"], "svam-train demonstrations"),
         (["demonstrations"], "--lift-pot 60"),
         (["publish", "nothing", "--out", "model"], "nothing/config.json: cannot be read"),
         (["evaluate", "--model", "nowhere"], "'nowhere' is neither a folder nor a model"),
@@ -147,37 +145,3 @@ def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(teachers, "run", run)
     with pytest.raises(RuntimeError):
         main(["teachers"])
-
-
-@pytest.mark.slow
-def test_from_nothing_to_a_published_model_and_its_figures(tmp_path, monkeypatch, capsys):
-    """Every subcommand as a newcomer would type it, at the smallest size."""
-    monkeypatch.chdir(tmp_path)
-    loop = ["--episodes", "1", "--task", "lift_pot", "--loop.latency-ms", "120", "--loop.episode-s", "1"]
-    sizes = ["--recipe.steps", "3", "--recipe.batch-size", "4", "--recipe.held-out-every", "3"]
-    for command in (
-        ["demonstrations", "--lift-pot", "3", "--place-to-pot", "3", "--workers", "1"],
-        ["tiny", "--threads", "1", *sizes],
-        ["publish", "runs/tiny", "--out", "models/small", "--hardware", "a desk"],
-        ["evaluate", "--model", "models/small", *loop, "--report", "seeing.json"],
-        ["evaluate", "--model", "models/small", "--policy", "blind", *loop, "--report", "blind.json"],
-        ["evaluate", "--model", "models/small", "--policy", "replay", *loop, "--report", "replay.json"],
-        [
-            "publish",
-            "runs/tiny",
-            "--out",
-            "models/small",
-            "--reports",
-            "seeing.json",
-            "blind.json",
-            "replay.json",
-        ],
-    ):
-        assert main(command) == 0, capsys.readouterr().err
-    card = (tmp_path / "models" / "small" / "README.md").read_text()
-    for policy in ("model", "blind", "replay"):
-        assert f"| lift_pot | {policy} | 120 ms | " in card
-    results = open_model(tmp_path / "models" / "small").manifest.provenance.results
-    assert sorted(results) == [
-        f"lift_pot_{name}_latency_120_ms_replan_4_ramp_0.2_n_1" for name in ("blind", "model", "replay")
-    ]

@@ -84,6 +84,30 @@ def test_a_stage_is_not_begun_again_by_accident_but_resumed_on_demand(made, monk
     assert "recipe.training.learning_rate (0.001 there, 0.5 now)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_model_s_figures_and_those_of_baselines_come_into_its_card(made, monkeypatch):
+    monkeypatch.chdir(made)
+    policies = ("model", "blind", "replay")
+    loop = ["--loop.latency-ms", "120", "--loop.episode-s", "1"]
+    for policy in policies:
+        told = ["--policy", policy, "--report", f"{policy}.json"]
+        asked = ["--model", "models/mine", "--episodes", "1", "--task", "lift_pot", *loop, *told]
+        assert main(["evaluate", *asked]) == 0, policy
+    reports = ["--reports", *(f"{policy}.json" for policy in policies)]
+    assert main(["publish", "runs/actions", "--out", "models/mine", "--hardware", "a desk", *reports]) == 0
+    card = (made / "models" / "mine" / "README.md").read_text()
+    assert "on a desk" in " ".join(card.split())
+    for policy in policies:
+        assert f"| lift_pot | {policy} | latency 120 ms, " in card
+    assert {name.partition("_latency_120_ms")[0] for name in results(made)} == {
+        f"lift_pot_{policy}" for policy in policies
+    }
+
+
+def results(made):
+    return open_model(made / "models" / "mine").manifest.provenance.results
+
+
 def test_a_run_of_an_earlier_stage_is_not_published(made, monkeypatch, capsys):
     monkeypatch.chdir(made)
     assert main(["publish", "runs/decouplers", "--out", "models/other"]) == EXIT_REFUSED

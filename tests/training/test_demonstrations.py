@@ -11,26 +11,33 @@ import psutil
 import pytest
 
 from svam_ros.cobot import load_robot_profile
+from svam_ros.networks.presets import TINY
 from svam_ros.parameters import PolicyParameters
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera, SceneClass
 from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
-from svam_ros.translation.preprocessing import ImagePreparation, image_to_network, prepare_observation
+from svam_ros.translation.preprocessing import image_to_network, prepare_observation
 from svam_ros.types import CameraFrame
 from svam_train.commands.demonstrations import Demonstrations
 from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
 from svam_train.demonstrations.recorded_scene import Cameras
-from svam_train.demonstrations.recording_recipe import RecordingRecipe, recipe_of
+from svam_train.demonstrations.recording_recipe import RECORDING, recipe_of
 from svam_train.demonstrations.scripted import record_demonstration
-from svam_train.episodes.demonstration_files import demonstration_path, load_demonstration
+from svam_train.episodes.demonstration_files import demonstration_path
 from svam_train.episodes.episode_files import open_episode_file
+from svam_train.recipes import actions, autoencoder, decouplers, teachers, video
 
 
 @pytest.fixture(scope="module")
 def lift(recorded):
-    return load_demonstration(demonstration_path(recorded[0], "lift_pot", 0))
+    """As it was recorded, with all of its rows in memory."""
+    episode = open_episode_file(demonstration_path(recorded[0], "lift_pot", 0))
+    lazy = ("images", "depth", "segments", "points")
+    return dataclasses.replace(
+        episode, **{name: getattr(episode, name)[np.arange(len(episode))] for name in lazy}
+    )
 
 
 def test_every_attempt_is_told_and_kept(recorded):
@@ -109,14 +116,12 @@ def test_depth_and_classes_belong_to_the_scene(lift):
     assert lift.depth[-1][last > 0.9].mean() < lift.depth[0][pot > 0.9].mean() - 0.03
 
 
-def test_places_are_those_of_the_things_and_are_kept_in_the_file(lift, recorded):
+def test_places_are_those_of_the_things(lift):
     pot = CobotSimulation("lift_pot", 0).data.body("pot").xpos
     seen = lift.points[0][lift.segments[0, :, :, int(SceneClass.POT)] > 0.9]
     assert np.abs(seen.mean(axis=0) - pot)[:2].max() < 0.08
     table = lift.points[0][lift.segments[0, :, :, int(SceneClass.TABLE)] > 0.99]
     np.testing.assert_allclose(table[:, 2], 0.0, atol=5e-3)
-    episode = open_episode_file(demonstration_path(recorded[0], "lift_pot", 0))
-    np.testing.assert_array_equal(episode.points[np.arange(len(episode))], lift.points)
 
 
 def test_patches_cover_the_whole_picture_at_a_finer_grid_too(coarse_recipe):
@@ -143,7 +148,7 @@ def test_a_grid_that_does_not_fit_the_pictures_is_refused(coarse_recipe, monkeyp
 
 
 def test_the_seed_decides_about_scene_and_look_in_the_shares_asked_for():
-    recipe = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=32)
+    recipe = RECORDING
     kinds = [recipe.scene_kind(seed) for seed in range(2000)]
     assert kinds == [recipe.scene_kind(seed) for seed in range(2000)]
     assert np.mean([kind.shared for kind in kinds]) == pytest.approx(recipe.shared_scenes, abs=0.03)
@@ -152,6 +157,13 @@ def test_the_seed_decides_about_scene_and_look_in_the_shares_asked_for():
     assert {more.scene_kind(seed) for seed in range(50)} == {(True, True)}
     with pytest.raises(ValueError, match=r"shared_scenes is 1\.5, but is a share"):
         dataclasses.replace(recipe, shared_scenes=1.5)
+
+
+def test_what_is_recorded_fits_the_tiny_network_and_its_teachers():
+    assert RECORDING.image.size == TINY.image_encoder.image_size
+    assert RECORDING.grid % teachers.PRESETS["tiny"].truth_grid == 0
+    for recipes in (autoencoder, video, decouplers, actions):
+        assert recipes.PRESETS["tiny"].frame_spacing % RECORDING.stride == 0
 
 
 def test_tasks_share_scenes_that_only_the_instruction_tells_apart(coarse_recipe):

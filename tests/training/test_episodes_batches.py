@@ -106,6 +106,8 @@ def test_frames_between_pictures_other_strides_and_missing_truths_are_refused(ro
     blind = EpisodeRows(EpisodeSet("real", ROBOT, PREPARATION, (dataclasses.replace(lift, depth=None),)))
     with pytest.raises(DataError, match="'lift_pot_3' has no depth: only simulation knows"):
         blind.scene_truth(np.array([0]), (0,), grid=8)
+    with pytest.raises(DataError, match="16 patches a side do not fit a grid of 7"):
+        rows.scene_truth(np.array([0]), (0,), grid=7)
 
 
 def test_two_episodes_of_one_name_are_refused(demonstrations):

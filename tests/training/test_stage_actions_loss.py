@@ -7,7 +7,7 @@ from support import networks
 from support.action_runs import demonstration
 
 from svam_ros.engines import create_engine
-from svam_train.recipes.actions import ActionNoise, Augmentation, CommittedPrefix
+from svam_train.recipes.actions import ActionNoise, Augmentation, CommittedPrefix, ReadOutWeights
 from svam_train.stages.action_loss import (
     chunk_errors,
     draw_noise_levels,
@@ -15,7 +15,7 @@ from svam_train.stages.action_loss import (
     sample_behind_prefix,
     weighted_mean,
 )
-from svam_train.stages.action_read_outs import next_rests
+from svam_train.stages.action_read_outs import ReadOuts, next_rests
 from svam_train.stages.frozen_features import engine_latent_noise
 from svam_train.stages.picture_changes import change_pictures
 
@@ -140,6 +140,24 @@ def test_the_next_rest_is_where_the_arms_stand_still_whatever_the_grippers_do():
     rests = next_rests(episode)[:, 0]
     assert rests[:4] == pytest.approx([0.9] * 4)
     assert rests[6:] == pytest.approx([1.5] * 4)  # the rest is about to end: the next one counts
+
+
+def test_places_that_are_not_visible_do_not_count():
+    perceiver = networks.CONFIG.uni_perceiver
+    read_outs = ReadOuts(networks.CONFIG, ReadOutWeights(places=1.0), movable=2)
+    context = torch.randn(1, 2 * perceiver.latents_per_frame, perceiver.width)
+    places = torch.zeros(1, 2, 2, 2)
+    visible = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+
+    def missed(places, visible):
+        return read_outs.losses(context, {"places": places, "visible": visible})["places"]
+
+    expected = missed(places, visible)
+    places[:, :, 1] = 100.0
+    torch.testing.assert_close(missed(places, visible), expected)
+    places[:, :, 0] = 100.0
+    assert missed(places, visible) > 10 * expected
+    assert missed(places, torch.zeros_like(visible)) == 0
 
 
 def test_pictures_change_within_bounds_and_each_in_its_own_way():

@@ -14,6 +14,7 @@ from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
 from svam_train.recipes.teachers import PRESETS, TeachersRecipe
 from svam_train.recipes.training_settings import TrainingSettings
+from svam_train.stages.position_sines import position_sines
 from svam_train.stages.teachers import TeachersObjective, by_place, by_token
 from svam_train.training.loop import train
 from svam_train.training.run_folder import RunFolder, load_weights
@@ -75,6 +76,17 @@ def test_patches_go_to_their_token_and_back():
     assert torch.equal(grouped[1, 5, 2], values[1, 3, 4])  # token (1, 2), patch (1, 0) of it
     assert torch.equal(by_place(grouped, 3), values)
     assert torch.equal(by_place(by_token(values[..., 0], 2), 2), values[..., 0])
+
+
+def test_encoders_start_from_positions_that_tell_every_patch_from_every_other():
+    table = position_sines(8, 64)
+    assert table.shape == (64, 64)
+    assert (torch.cdist(table, table) + 10 * torch.eye(64)).min() > 0.3
+    module = objective(dataclasses.replace(RECIPE, position_scale=0.5)).module
+    grid, geometric = CONFIG.references.grid, module.geometric_reference.positions[0, 1:].detach()
+    torch.testing.assert_close(geometric, 0.5 * position_sines(grid, CONFIG.references.geometric.width))
+    semantic = module.semantic_reference.dino.embeddings.position_embeddings[0, 1:].detach()
+    torch.testing.assert_close(semantic, 0.5 * position_sines(grid, CONFIG.references.semantic.width))
 
 
 def test_training_learns_classes_and_depth(finished):
