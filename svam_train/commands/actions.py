@@ -5,9 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.actions import PRESETS, ActionRecipe
+
+if TYPE_CHECKING:  # help is shown without torch
+    from svam_train.episodes.episodes import EpisodeSet
 
 
 @dataclass(frozen=True)
@@ -32,36 +36,56 @@ def run(options: Actions) -> None:
     Raises:
         ValueError: options, data, parent or the run's folder do not do; the text says why.
     """
-    from svam_ros.cobot import load_cobot, load_robot_profile
-    from svam_ros.translation.preprocessing import ImagePreparation
-    from svam_train.episodes.episodes import EpisodeSet, RobotFacts
     from svam_train.stages.action_run import ActionRun, train_actions
 
     recipe = options.recipe
-    size = recipe.config.image_encoder.image_size
-    data = open_stage_data(options.data, size, recipe.held_out_share)
-    robot = RobotFacts.of(load_cobot(), load_robot_profile(options.data.profile))
+    training, held_out, facts = open_action_data(options.data, recipe)
+    where = ActionRun(
+        training, held_out, facts, options.parent, options.run, options.features, str(process_device())
+    )
+    with FeatureProgress() as progress:
+        train_actions(recipe, where, resume=options.resume, told=progress.told)
+    tell(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")
+
+
+def open_action_data(
+    options: DataOptions, recipe: ActionRecipe
+) -> tuple[EpisodeSet, EpisodeSet, dict[str, Any]]:
+    """Episodes to train on, episodes to look at, and what a run's config says of them.
+
+    Raises:
+        DataError: the data is not there or must not be trained on.
+    """
+    from svam_ros.cobot import load_cobot, load_robot_profile
+    from svam_ros.translation.preprocessing import ImagePreparation
+    from svam_train.episodes.episodes import EpisodeSet, RobotFacts
+
+    data = open_stage_data(options, recipe.config.image_encoder.image_size, recipe.held_out_share)
+    robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     image = ImagePreparation(**data.facts["image"])
     training, held_out = (
         EpisodeSet(f"{data.facts['name']} {side}", robot, image, rows.episodes)
         for side, rows in (("training", data.training), ("held out", data.held_out))
     )
-    with ExitStack() as stack:
-        bars: list[EpisodeProgress] = []
+    return training, held_out, data.facts
 
-        def told(done: int, total: int, name: str) -> None:
-            if done == 0:  # of the training side, then of the held-out side
-                bars.append(stack.enter_context(EpisodeProgress()))
-            bars[-1].told(done, total, f"features of {name}")
 
-        where = ActionRun(
-            training,
-            held_out,
-            data.facts,
-            options.parent,
-            options.run,
-            options.features,
-            str(process_device()),
-        )
-        train_actions(recipe, where, resume=options.resume, told=told)
-    tell(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")
+class FeatureProgress:
+    """A bar for the features of each of the two sides of the data, one after the other."""
+
+    def __init__(self) -> None:
+        self._bar = EpisodeProgress()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FeatureProgress:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def told(self, done: int, total: int, name: str) -> None:
+        """So many are done, and which one is next."""
+        if done == 0:
+            self._stack.close()  # two bars at once would write over each other
+            self._bar = self._stack.enter_context(EpisodeProgress())
+        self._bar.told(done, total, f"features of {name}")

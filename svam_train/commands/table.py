@@ -113,6 +113,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "ablation",
+        "commands.ablation:Ablation",
+        "trains the network without one of its parts after the other, and compares them in closed loop",
+        (
+            "svam-train ablation --parent runs/decouplers --true-future runs/decouplers_true",
+            "svam-train ablation --variants full one_step_features --seeds 0 --tasks place_to_pot --resume",
+        ),
+        "ablation",
+    ),
+    Command(
         "relabel",
         "commands.relabel:Relabel",
         "lets the expert go on from where a model has led the arms, and keeps that as demonstrations",

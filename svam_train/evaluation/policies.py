@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from svam_ros.simulation.tasks import find_task
 from svam_ros.types import CameraFrame, FloatArray, Observation
 from svam_train.episodes.episode_files import open_episode_file
 from svam_train.evaluation.loop_settings import PolicyName
+
+if TYPE_CHECKING:
+    from svam_ros.engines.eager import EngineModel
 
 RANDOM_HORIZON = 16
 """Steps in which the random policy reaches the joints that it drew."""
@@ -166,8 +169,9 @@ class PolicyChoice:
     """Which policy, as plain values that another process can be given."""
 
     kind: PolicyName
-    model: str
-    """A model directory, or the name of one that ships; the baselines take their horizons from it."""
+    model: str | EngineModel
+    """A model directory, the name of one that ships, or a model that is open already and can be pickled; the
+    baselines take their horizons from it."""
     engine: EngineName
     demonstrations: Path
     """For ``replay``."""
@@ -193,7 +197,8 @@ class PolicyChoice:
     def _horizons(self) -> tuple[int, int]:
         from svam_ros.artifacts.model_directory import open_model, resolve_model
 
-        manifest = open_model(resolve_model(self.model)).manifest
+        opened = open_model(resolve_model(self.model)) if isinstance(self.model, str) else self.model
+        manifest = opened.manifest
         return manifest.pred_horizon, manifest.exec_horizon
 
 

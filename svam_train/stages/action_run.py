@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from svam_ros.networks.svam import Svam
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import EpisodeSet
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
@@ -33,6 +34,18 @@ Told = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
+class NetworkChange:
+    """What is different from the published network, from before the first step on."""
+
+    facts: Mapping[str, Any]
+    """For the run's config: a run is resumed with the same change only."""
+    apply: Callable[[Svam], None]
+    """Changes the network in place."""
+    stage: str = STAGE
+    """Of the run's config; another name where other code than this could not run the weights."""
+
+
+@dataclass(frozen=True)
 class ActionRun:
     """What a run of stage 3 is made of."""
 
@@ -47,6 +60,7 @@ class ActionRun:
     """Where features are kept that the recipe wants on disk; by default in the run's folder."""
     device: str = "cpu"
     """Where features are computed that are kept."""
+    change: NetworkChange | None = None
 
 
 def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: Told | None = None) -> None:
@@ -62,7 +76,10 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         DataError: the data does not hold what the recipe wants.
         RunError: the run or its parent cannot be used.
     """
-    network = action_network(recipe, inherited_weights(run.parent)).to(run.device).eval()
+    network = action_network(recipe, inherited_weights(run.parent))
+    if run.change is not None:
+        run.change.apply(network)
+    network = network.to(run.device).eval()
     tokenizer = inherited_tokenizer(run.parent, recipe.config.text)
     statistics = _statistics(recipe, run)
     sides = []
@@ -76,11 +93,13 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         sides.append(ActionRows(rows, texts, cache_features(rows, network, texts, kept, told)))
     objective = ActionObjective(recipe, network, statistics.statistics, sides[0], sides[1])
     config = {
-        "stage": STAGE,
+        "stage": STAGE if run.change is None else run.change.stage,
         "recipe": asdict(recipe),
         "data": {**run.facts, **_data_facts(run)},
         "statistics": statistics.id,
     }
+    if run.change is not None:
+        config["change"] = dict(run.change.facts)
     train(objective, recipe.training, RunFolder(run.folder, config, {"parent": run.parent}), resume=resume)
     if PartialState().is_main_process:
         _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())

@@ -79,10 +79,11 @@ def decouplers_run(base: Path) -> Path:
     return finished_run(base / "decouplers", own | {"probe.weight": torch.zeros(2)}, [video])
 
 
-def trained(recipe, data: Path, parent: Path, run: Path, *, resume: bool = False) -> Path:
+def trained(recipe, data: Path, parent: Path, run: Path, *, resume: bool = False, change=None) -> Path:
     """The folder of a run of stage 3."""
     robot = RobotFacts.of(load_cobot(), load_robot_profile("cobot_magic"))
     training, held_out = split(open_episodes(data, IMAGE, robot), recipe.held_out_share, 0)
     facts = {"name": "made up", "image": dataclasses.asdict(IMAGE)}
-    train_actions(recipe, ActionRun(training, held_out, facts, parent, run), resume=resume)
+    where = ActionRun(training, held_out, facts, parent, run, change=change)
+    train_actions(recipe, where, resume=resume)
     return run
