@@ -26,7 +26,7 @@ from svam_ros.networks.config import (
 TINY = SvamConfig(
     image_encoder=ImageEncoderConfig(
         image_size=128,
-        block_widths=(8, 16, 32, 32),
+        block_widths=(16, 32, 32, 32),
         layers_per_block=1,
         latent_channels=16,
         norm_groups=8,
@@ -47,7 +47,7 @@ TINY = SvamConfig(
         add_positions=False,
     ),
     backbone=BackboneConfig(
-        block_widths=(32, 32, 32, 32),
+        block_widths=(32, 64, 64, 64),
         heads=(1, 1, 1, 1),
         attention_levels=(False, False, True, False),
         layers_per_block=1,
@@ -62,25 +62,25 @@ TINY = SvamConfig(
         patch_size=14,
         resize="bilinear",
         normalization="minus_one_to_one",
-        semantic=SemanticReferenceConfig(width=64, layers=3, heads=2, registers=4),
+        semantic=SemanticReferenceConfig(width=96, layers=4, heads=4, registers=4),
         geometric=GeometricReferenceConfig(
-            width=64, layers=4, heads=2, alternate_from=2, qk_norm_from=2, rotary_from=2
+            width=96, layers=4, heads=4, alternate_from=2, qk_norm_from=2, rotary_from=2
         ),
     ),
-    semantic_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
-    geometric_decoupler=DecouplerConfig(width=64, layers=2, heads=2, dropout=0.0),
+    semantic_decoupler=DecouplerConfig(width=96, layers=2, heads=4, dropout=0.0),
+    geometric_decoupler=DecouplerConfig(width=96, layers=2, heads=4, dropout=0.0),
     uni_perceiver=UniPerceiverConfig(
-        width=96, hidden_width=192, layers=2, heads=4, head_width=32, latents_per_frame=8
+        width=128, hidden_width=256, layers=3, heads=4, head_width=32, latents_per_frame=12
     ),
     action_expert=ActionExpertConfig(
         action_dim=14,
         pred_horizon=16,
-        width=96,
-        hidden_width=192,
+        width=128,
+        hidden_width=256,
         encoder_layers=2,
         decoder_layers=2,
         heads=4,
-        proprioception=True,
+        proprioception=False,
         sigma_data=0.5,
         sigma_min=1.0,
         sigma_max=80.0,
