@@ -79,7 +79,7 @@ def sample_videos(
     guidance = torch.linspace(
         sampling.guidance_first, sampling.guidance_last, noise.shape[1], device=noise.device
     )[:, None, None, None]
-    guided = bool((guidance != 1.0).any())
+    guided = (sampling.guidance_first, sampling.guidance_last) != (1.0, 1.0)
     states = torch.cat([text_states, torch.zeros_like(text_states)]) if guided else text_states
     images = torch.cat([image_latents, image_latents]) if guided else image_latents
     text = backbone.project_text(states)

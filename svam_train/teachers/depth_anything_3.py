@@ -76,15 +76,14 @@ class DepthAnything3Teacher:
             raise TeacherError(f"Depth Anything 3: its weights do not fit the network: {error}") from error
 
 
-def load_depth_anything_3(weights: str, references: ReferenceConfig) -> DepthAnything3Teacher:
-    """Load the teacher.
+def untrained_backbone(references: ReferenceConfig) -> Any:
+    """The package's vision transformer with the weights that it begins with.
 
     Args:
-        weights: a ``model.safetensors`` or the folder it lies in, or a name on the Hugging Face hub.
         references: see :class:`DepthAnything3Teacher`.
 
     Raises:
-        TeacherError: the package is not installed, there are no such weights, or they do not fit.
+        TeacherError: the package is not installed, or has no backbone of this width.
     """
     geometric = references.geometric
     try:
@@ -97,13 +96,26 @@ def load_depth_anything_3(weights: str, references: ReferenceConfig) -> DepthAny
         raise TeacherError(
             f"Depth Anything 3: there is no backbone of width {geometric.width}; there are {sorted(_NAMES)}"
         )
-    backbone = module.DinoV2(
+    return module.DinoV2(
         _NAMES[geometric.width],
         out_layers=[geometric.layers - 1],
         alt_start=geometric.alternate_from,
         qknorm_start=geometric.qk_norm_from,
         rope_start=geometric.rotary_from,
     ).pretrained
+
+
+def load_depth_anything_3(weights: str, references: ReferenceConfig) -> DepthAnything3Teacher:
+    """Load the teacher.
+
+    Args:
+        weights: a ``model.safetensors`` or the folder it lies in, or a name on the Hugging Face hub.
+        references: see :class:`DepthAnything3Teacher`.
+
+    Raises:
+        TeacherError: the package is not installed, there are no such weights, or they do not fit.
+    """
+    backbone = untrained_backbone(references)
     path = _weights_file(weights)
     try:
         tensors = load_file(path)
@@ -111,7 +123,8 @@ def load_depth_anything_3(weights: str, references: ReferenceConfig) -> DepthAny
         backbone.load_state_dict(ours)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise TeacherError(
-            f"Depth Anything 3: {path} is not the published model of width {geometric.width}: {error}"
+            f"Depth Anything 3: {path} is not the published model of width "
+            f"{references.geometric.width}: {error}"
         ) from error
     return DepthAnything3Teacher(backbone, references)
 
