@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from support.demo_process import SINE, child, demo, finish
+from support.demo_process import SINE, child, demo, finish, words
 from support.fake_cobot import wait_for
 from support.motion_checks import assert_came_to_rest, assert_within_limits
 
@@ -164,8 +164,7 @@ def test_closing_the_terminal_ends_it_cleanly_although_nobody_can_be_told(
 
 
 def nodes(pid: int) -> list[psutil.Process]:
-    alive = [one for one in psutil.Process(pid).children() if one.status() != psutil.STATUS_ZOMBIE]
-    return [one for one in alive if any("svam_ros.nodes" in word for word in one.cmdline())]
+    return [one for one in psutil.Process(pid).children() if any("svam_ros.nodes" in w for w in words(one))]
 
 
 def records() -> set[Path]:

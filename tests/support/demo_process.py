@@ -52,9 +52,17 @@ def finish(process: subprocess.Popen[str], timeout_s: float = 120.0) -> tuple[in
 
 def child(process: subprocess.Popen[str], name: str) -> psutil.Process:
     for candidate in psutil.Process(process.pid).children(recursive=True):
-        if f"svam_ros.nodes.{name}" in candidate.cmdline():
+        if f"svam_ros.nodes.{name}" in words(candidate):
             return candidate
     raise AssertionError(f"{name} is not running")
+
+
+def words(candidate: psutil.Process) -> list[str]:
+    """The command line of a process; empty once it has ended, which it may do while one asks."""
+    try:
+        return candidate.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 class Referee:
