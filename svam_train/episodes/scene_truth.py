@@ -62,5 +62,15 @@ def centres(segments: NDArray[np.float32]) -> NDArray[np.float32]:
     return (np.stack([rows, columns], axis=-1) / mass[..., None]).astype(np.float32)
 
 
+def centre_points(segments: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(..., grid, grid, classes)`` and places ``(..., grid, grid, 3)`` -> ``(..., movable, 3)``: the mean
+    place of what is seen of each class, m in the robot's frame.
+    """
+    shares = _movable_shares(segments)
+    sums = np.einsum("...ijc,...ijx->...cx", shares, points)
+    mass = np.maximum(shares.sum(axis=(-3, -2)), 1e-6)
+    return (sums / mass[..., None]).astype(np.float32)
+
+
 def _movable_shares(segments: NDArray[np.float32]) -> NDArray[np.float32]:
     return segments[..., [int(member) for member in MOVABLE]]

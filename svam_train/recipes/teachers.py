@@ -24,6 +24,11 @@ class TeachersRecipe:
     """Of the depth loss; the classes' loss counts 1."""
     points_weight: float = 1.0
     """Of the loss of places in the robot's frame, where the data has them."""
+    centres_weight: float = 1.0
+    """Of the losses of where each thing's centre is, in the picture and in the robot's frame: every token
+    is to know all of them, for a patch as wide as a cube cannot say where in it an edge is."""
+    joints_weight: float = 1.0
+    """Of the loss of the arms' joint angles as seen."""
     position_scale: float = 0.3
     """Amplitude of the sines that the encoders' position tables start from."""
     held_out_share: float = 0.05
@@ -47,7 +52,7 @@ class TeachersRecipe:
         for name in ("truth_grid", "held_out_rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
-        for name in ("depth_weight", "points_weight", "position_scale"):
+        for name in ("depth_weight", "points_weight", "centres_weight", "joints_weight", "position_scale"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must not be negative")
         if self.training.gradient_checkpointing:

@@ -22,7 +22,7 @@ from svam_train.stages.distillation import Batch, ClipBatches, FrozenPass, place
 from svam_train.stages.feature_pictures import ColourBasis, depth_colours, frame_colours, table
 from svam_train.stages.foresight_module import ForesightModule
 from svam_train.stages.step_draws import spread_rows
-from svam_train.stages.teachers import by_place, by_token
+from svam_train.stages.teacher_read_outs import by_place, by_token
 from svam_train.teachers.teacher import Kind
 from svam_train.training.objective import ImageArray
 

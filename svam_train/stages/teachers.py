@@ -1,32 +1,33 @@
 """The two tiny teachers: reference encoders that learn what only simulation knows of a picture.
 
-The semantic one tells the shares of things in every patch, the geometric one how far away every patch is
-and, where the data has it, where in the robot's frame. Linear read-outs sit on the tokens, so that what was
-learnt lies in the tokens themselves, where decouplers and the Uni-Perceiver find it.
+The semantic one tells the shares of things in every patch, and where in the picture the centre of each
+thing is. The geometric one tells how far away every patch is, how far the arms' joints are turned and, where
+the data has it, where in the robot's frame patches and centres are. Linear read-outs sit on every token, so
+that what was learnt lies in the tokens themselves, where decouplers and the Uni-Perceiver find it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from svam_ros.networks.config import ReferenceConfig, SvamConfig
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError
-from svam_train.episodes.scene_truth import pooled
+from svam_train.episodes.scene_truth import centre_points, pooled
 from svam_train.recipes.teachers import TeachersRecipe
 from svam_train.stages.cpu_attention import attention_for_training
 from svam_train.stages.drawn_rows import balanced_rows
 from svam_train.stages.feature_pictures import depth_colours, frame_colours, table
 from svam_train.stages.position_sines import position_sines
 from svam_train.stages.step_draws import spread_rows, step_generator
+from svam_train.stages.teacher_read_outs import QUANTITIES, VISIBLE, Regression, by_place, by_token
 from svam_train.training.objective import TOTAL, ImageArray
 
 _ROWS_FOR_MOMENTS = 512
@@ -35,67 +36,35 @@ _ROWS_AT_ONCE = 64
 _PICTURES = 4
 
 
-def by_token(values: Tensor, grid: int) -> Tensor:
-    """``(n, fine, fine, ...)`` of patches -> ``(n, grid * grid, (fine / grid) ** 2, ...)``: by token."""
-    share = values.shape[1] // grid
-    blocks = values.unflatten(2, (grid, share)).unflatten(1, (grid, share))  # n, grid, share, grid, share
-    return blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-def by_place(values: Tensor, grid: int) -> Tensor:
-    """Inverse of :func:`by_token`."""
-    share = round(values.shape[2] ** 0.5)
-    blocks = values.unflatten(2, (share, share)).unflatten(1, (grid, grid))
-    return blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-class Units(nn.Module):
-    """Mean and standard deviation of a quantity over the data; saved with the weights."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        """``(..., n)``: each of the ``n`` has units of its own."""
-        super().__init__()
-        rows = torch.from_numpy(values.reshape(-1, values.shape[-1]).astype(np.float64))
-        self.register_buffer("mean", rows.mean(dim=0).float())
-        self.register_buffer("deviation", rows.std(dim=0).float().clamp(min=1e-3))
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Into units of deviations from the mean."""
-        return (values - self.mean) / self.deviation
-
-    def back(self, normalised: Tensor) -> Tensor:
-        """Inverse."""
-        return normalised * self.deviation + self.mean
-
-
 class TeacherNetworks(nn.Module):
     """Both encoders under their names in the network, and the read-outs.
 
     Args:
         references: sizes.
-        patches: of the truth, that each token answers for, along a side.
-        classes: of things.
-        depth: units of depth, of metres.
-        points: units of places, or ``None`` where the data has none.
+        sample: a batch, for the shapes and units of what is read out; quantities that it lacks are left out.
+        weights: of the losses of the quantities; the classes' loss counts 1.
     """
 
     def __init__(
-        self, references: ReferenceConfig, patches: int, classes: int, depth: Units, points: Units | None
+        self, references: ReferenceConfig, sample: Mapping[str, Tensor], weights: Mapping[str, float]
     ) -> None:
         super().__init__()
-        self.grid, self.patches = references.grid, patches**2
+        self.grid = references.grid
         self.reference_image = ReferenceImage(references)
         self.semantic_reference = SemanticReference(references)
         self.geometric_reference = GeometricReference(references)
-        self.segments = nn.Linear(references.semantic.width, self.patches * classes)
-        self.depth = nn.Linear(references.geometric_width, self.patches)
-        self.depth_units = depth
-        self.points = None if points is None else nn.Linear(references.geometric_width, self.patches * 3)
-        self.point_units = points
-        self.weights = {"segments": 1.0, "depth": 1.0, "points": 1.0}
+        _, patches, classes = by_token(sample["segments"], self.grid).shape[1:]
+        widths = {"semantic": references.semantic.width, "geometric": references.geometric_width}
+        self._class_shape = (patches, classes)
+        self.segments = nn.Linear(widths["semantic"], patches * classes)
+        self.regressions = nn.ModuleDict(
+            {
+                q.name: Regression(q, widths[q.encoder], self.grid, sample)
+                for q in QUANTITIES
+                if q.name in sample
+            }
+        )
+        self._weights = {"segments": 1.0, **weights}
 
     @torch.no_grad()
     def start_positions(self, scale: float) -> None:
@@ -111,18 +80,20 @@ class TeacherNetworks(nn.Module):
         """What the encoders see in ``(n, 3, size, size)`` in [-1, 1].
 
         Returns:
-            ``segments`` ``(n, tokens, patches, classes)`` logits; ``depth`` ``(n, tokens, patches)`` and
-            ``points`` ``(n, tokens, patches, 3)`` in their units.
+            ``segments`` ``(n, tokens, patches, classes)`` logits; the other quantities as
+            :class:`Regression` tells them.
         """
         shown = self.reference_image(images)
-        semantic, geometric = self.semantic_reference(shown), self.geometric_reference(shown)
-        outputs = {
-            "segments": self.segments(semantic).float().unflatten(-1, (self.patches, -1)),
-            "depth": self.depth(geometric).float(),
-        }
-        if self.points is not None:
-            outputs["points"] = self.points(geometric).float().unflatten(-1, (self.patches, 3))
+        tokens = {"semantic": self.semantic_reference(shown), "geometric": self.geometric_reference(shown)}
+        outputs = {"segments": self.segments(tokens["semantic"]).float().unflatten(-1, self._class_shape)}
+        for head in self.told:
+            outputs[head.quantity.name] = head(tokens[head.quantity.encoder])
         return outputs
+
+    @property
+    def told(self) -> list[Regression]:
+        """The read-outs of distances."""
+        return [head for head in self.regressions.values() if isinstance(head, Regression)]
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses: cross-entropy of the classes above its floor, and mean distances in units."""
@@ -132,12 +103,8 @@ class TeacherNetworks(nn.Module):
         logarithms = torch.log_softmax(outputs["segments"], dim=-1)
         divergence = torch.xlogy(shares, shares) - shares * logarithms
         losses = {"segments": divergence.sum(dim=-1).mean()}
-        depth = self.depth_units(batch["depth"].unsqueeze(-1)).squeeze(-1)
-        losses["depth"] = functional.l1_loss(outputs["depth"], by_token(depth, self.grid))
-        if self.point_units is not None:
-            points = by_token(self.point_units(batch["points"]), self.grid)
-            losses["points"] = functional.l1_loss(outputs["points"], points)
-        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        losses |= {head.quantity.name: head.loss(outputs[head.quantity.name], batch) for head in self.told}
+        total = torch.stack([self._weights[name] * loss for name, loss in losses.items()]).sum()
         return {TOTAL: total, **losses}
 
 
@@ -166,18 +133,17 @@ class TeachersObjective:
                 f"network '{recipe.network}'"
             )
         sample = self._truth(training, spread_rows(len(training), _ROWS_FOR_MOMENTS))
-        points = sample.get("points")
+        weights = {
+            "depth": recipe.depth_weight,
+            "points": recipe.points_weight,
+            "centres": recipe.centres_weight,
+            "centre_points": recipe.centres_weight,
+            "joints": recipe.joints_weight,
+        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.training.seed)
-            self.module = TeacherNetworks(
-                references,
-                recipe.truth_grid // references.grid,
-                sample["segments"].shape[-1],
-                Units(sample["depth"].unsqueeze(-1).numpy()),
-                None if points is None else Units(points.numpy()),
-            )
+            self.module = TeacherNetworks(references, sample, weights)
         self.module.start_positions(recipe.position_scale)
-        self.module.weights |= {"depth": recipe.depth_weight, "points": recipe.points_weight}
         self._looked_at = spread_rows(len(held_out), recipe.held_out_rows)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
@@ -186,7 +152,7 @@ class TeachersObjective:
         return self._batch(self._training, balanced_rows(random, self._training, size, step))
 
     def held_out(self, module: nn.Module) -> dict[str, float]:
-        """Losses; share of patches whose main class is right; error of depth and of places, m."""
+        """Losses; share of patches whose main class is right; errors of the other quantities."""
         assert isinstance(module, TeacherNetworks)
         sums: dict[str, float] = {}
         for first in range(0, len(self._looked_at), _ROWS_AT_ONCE):
@@ -203,7 +169,7 @@ class TeachersObjective:
         batch = self._placed(self._looked_at[shown], module)
         outputs = module.read_out(batch["images"])
         classes = by_place(outputs["segments"].softmax(dim=-1), module.grid)
-        depth = by_place(module.depth_units.back(outputs["depth"].unsqueeze(-1)), module.grid).squeeze(-1)
+        depth = by_place(outputs["depth"], module.grid)
         nearest, farthest = float(batch["depth"].min()), float(batch["depth"].max())
         colours = np.random.default_rng(3).uniform(0.15, 1.0, (classes.shape[-1], 3)).astype(np.float32)
 
@@ -212,7 +178,7 @@ class TeachersObjective:
             return [frame_colours(picture) for picture in coloured.permute(0, 3, 1, 2)]
 
         def distances(metres: Tensor) -> list[ImageArray]:
-            return [depth_colours(m, nearest, farthest) for m in metres.float().cpu().numpy()]
+            return [depth_colours(m, nearest, farthest) for m in metres[..., 0].float().cpu().numpy()]
 
         rows: Sequence[tuple[str, Sequence[ImageArray]]] = (
             ("picture", [frame_colours((image + 1.0) / 2.0) for image in batch["images"]]),
@@ -242,10 +208,18 @@ class TeachersObjective:
     def _truth(self, data: EpisodeRows, rows: NDArray[np.int64]) -> dict[str, Tensor]:
         grid = self._recipe.truth_grid
         known = data.scene_truth(rows, (0,), grid)
-        truth = {"segments": known["segments"][:, 0], "depth": known["depth"][:, 0]}
+        truth = {
+            "segments": known["segments"][:, 0],
+            "depth": known["depth"][:, 0].unsqueeze(-1),
+            "centres": known["places"][:, 0],
+            VISIBLE: known["visible"][:, 0],
+            "joints": torch.from_numpy(data.joints(rows)).float().unsqueeze(1),
+        }
         points = _points(data, rows)
         if points is not None:
-            truth["points"] = torch.from_numpy(pooled(points, grid))
+            places = pooled(points, grid)
+            truth["points"] = torch.from_numpy(places)
+            truth["centre_points"] = torch.from_numpy(centre_points(truth["segments"].numpy(), places))
         return truth
 
 
@@ -264,12 +238,7 @@ def _points(data: EpisodeRows, rows: NDArray[np.int64]) -> NDArray[np.float32] |
 def _errors(module: TeacherNetworks, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     outputs = module.read_out(batch["images"])
     main = by_token(batch["segments"], module.grid).argmax(dim=-1)
-    depth = module.depth_units.back(outputs["depth"].unsqueeze(-1)).squeeze(-1)
-    errors = {
-        "right_class": (outputs["segments"].argmax(dim=-1) == main).float().mean(),
-        "depth_error_m": (depth - by_token(batch["depth"], module.grid)).abs().mean(),
-    }
-    if module.point_units is not None:
-        away = module.point_units.back(outputs["points"]) - by_token(batch["points"], module.grid)
-        errors["point_error_m"] = away.norm(dim=-1).mean()
+    errors = {"right_class": (outputs["segments"].argmax(dim=-1) == main).float().mean()}
+    for head in module.told:
+        errors[head.quantity.error] = head.error(outputs[head.quantity.name], batch)
     return errors

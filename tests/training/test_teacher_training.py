@@ -15,7 +15,8 @@ from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFa
 from svam_train.recipes.teachers import PRESETS, TeachersRecipe
 from svam_train.recipes.training_settings import TrainingSettings
 from svam_train.stages.position_sines import position_sines
-from svam_train.stages.teachers import TeachersObjective, by_place, by_token
+from svam_train.stages.teacher_read_outs import QUANTITIES, by_place, by_token
+from svam_train.stages.teachers import TeachersObjective
 from svam_train.training.loop import train
 from svam_train.training.run_folder import RunFolder, load_weights
 
@@ -95,6 +96,7 @@ def test_training_learns_classes_and_depth(finished):
     assert after["depth"] < 0.6 * before["depth"]
     assert after["depth_error_m"] < 0.6 * before["depth_error_m"]
     assert after["right_class"] > 0.9 > before["right_class"]
+    assert after["centre_error_half_pictures"] < 0.7 * before["centre_error_half_pictures"]
     assert "points" not in after
 
 
@@ -107,24 +109,42 @@ def test_what_is_handed_on_fits_into_the_network(finished):
     }
     assert set(encoders) == wanted
     assert not network.load_state_dict(encoders, strict=False).unexpected_keys
-    assert "teacher_heads.depth.weight" in weights
-    assert weights["teacher_heads.depth_units.mean"].item() == pytest.approx(1.5, abs=0.05)
+    assert "teacher_heads.regressions.depth.linear.weight" in weights
+    assert weights["teacher_heads.regressions.depth.mean"].item() == pytest.approx(1.5, abs=0.05)
 
 
-def test_a_floor_of_zero_is_reached_by_the_true_shares_only():
-    made = objective()
-    batch = made.batch(0, 4)
-    module = made.module
+def known_points(e):
+    return dataclasses.replace(e, points=np.repeat(np.asarray(e.depth)[..., None], 3, axis=-1))
+
+
+def test_a_floor_of_zero_is_reached_by_the_truth_only():
+    made = objective(change=known_points)
+    batch, module = made.batch(0, 4), made.module
     shares = by_token(batch["segments"], module.grid)
-    depth = module.depth_units(batch["depth"].unsqueeze(-1)).squeeze(-1)
-    module.read_out = lambda _: {
-        "segments": shares.clamp(min=1e-9).log(),
-        "depth": by_token(depth, module.grid),
-    }
+    truth = {"segments": shares.clamp(min=1e-9).log()}
+    for quantity in QUANTITIES:
+        values = batch[quantity.name]
+        truth[quantity.name] = by_token(values, module.grid) if quantity.of_patches else values.unsqueeze(1)
+    module.read_out = lambda _: truth
     losses = module(batch)
+    assert losses.keys() == {"total", *truth}
     assert float(losses["total"]) == pytest.approx(0.0, abs=1e-5)
-    module.read_out = lambda _: {"segments": torch.zeros_like(shares), "depth": by_token(depth, module.grid)}
-    assert float(module(batch)["segments"]) > 0.5
+    for name, values in truth.items():
+        module.read_out = lambda _, name=name, values=values: truth | {name: 0.5 * values}
+        losses = module(batch)
+        assert float(losses["total"]) == pytest.approx(float(losses[name]))
+        assert float(losses["total"]) > 1e-4
+
+
+def test_what_is_not_visible_does_not_count():
+    made = objective()
+    batch, module = made.batch(0, 4), made.module
+    assert 0.0 < float(batch["visible"].mean()) < 1.0
+    before = float(module(batch)["centres"].detach())
+    batch["centres"] = batch["centres"] + 100.0 * (1.0 - batch["visible"]).unsqueeze(-1)
+    assert float(module(batch)["centres"].detach()) == pytest.approx(before)
+    batch["centres"] = batch["centres"] + 100.0
+    assert float(module(batch)["centres"].detach()) > 10.0 * before
 
 
 def test_batches_are_a_function_of_the_step_and_fair_to_the_instructions():
@@ -139,13 +159,11 @@ def test_batches_are_a_function_of_the_step_and_fair_to_the_instructions():
 
 
 def test_places_are_learnt_where_the_data_has_them():
-    def known(e):
-        return dataclasses.replace(e, points=np.repeat(np.asarray(e.depth)[..., None], 3, axis=-1))
-
-    with_points = objective(change=known)
+    with_points = objective(change=known_points)
     losses = with_points.module(with_points.batch(0, 4))
     assert float(losses["points"].detach()) > 0.0
-    assert looked_at(with_points)["point_error_m"] > 0.0
+    assert float(losses["centre_points"].detach()) > 0.0
+    assert looked_at(with_points).keys() >= {"point_error_m", "centre_error_m"}
 
 
 def test_pictures_show_truth_and_prediction(finished):
