@@ -40,16 +40,18 @@ class EpisodeRows:
         self._episode = np.repeat(np.arange(len(lengths)), lengths)
         self._picture = np.concatenate([np.arange(length) for length in lengths])
         self._last = np.repeat(np.asarray(lengths) - 1, lengths)
-        codes = [self.instructions.index(episode.instruction) for episode in self.episodes]
-        self._instruction = np.repeat(codes, lengths)
+        places = {instruction: place for place, instruction in enumerate(self.instructions)}
+        self._instruction = np.repeat([places[episode.instruction] for episode in self.episodes], lengths)
+        counts = np.bincount(self._instruction, minlength=len(places))
+        self._by_instruction = np.split(np.argsort(self._instruction, kind="stable"), np.cumsum(counts)[:-1])
 
     def __len__(self) -> int:
         """Rows."""
         return len(self._episode)
 
-    def rows_of(self, instruction: str) -> NDArray[np.int64]:
-        """Rows of the episodes with this instruction."""
-        return np.flatnonzero(self._instruction == self.instructions.index(instruction))
+    def rows_of(self, place: int) -> NDArray[np.int64]:
+        """Rows of the episodes with the instruction that stands there in :attr:`instructions`."""
+        return self._by_instruction[place]
 
     def where(self, row: int) -> tuple[Episode, int]:
         """The episode and the picture in it that a row stands for."""

@@ -16,9 +16,9 @@ def balanced_rows(
     Where ``size`` is not divisible the instructions take turns with what is left over, from step to step;
     the order is drawn, because processes and accumulated parts take neighbouring rows.
     """
-    names = rows.instructions
-    shares = [size // len(names)] * len(names)
-    for extra in range(size % len(names)):
-        shares[(step * size + extra) % len(names)] += 1
-    parts = [random.choice(rows.rows_of(n), share) for n, share in zip(names, shares, strict=True)]
+    count = len(rows.instructions)
+    shares = np.full(count, size // count)
+    shares[(step * size + np.arange(size % count)) % count] += 1
+    # Large data sets have more instructions than a batch has rows: most have no share in a step.
+    parts = [random.choice(rows.rows_of(place), shares[place]) for place in np.flatnonzero(shares).tolist()]
     return random.permutation(np.concatenate(parts))
