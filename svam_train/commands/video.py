@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from svam_ros.networks.config import SvamConfig
     from svam_train.commands.stage_data import StageData
     from svam_train.stages.latent_cache import EncodedRows
-    from svam_train.stages.video import VideoData
+    from svam_train.stages.video import VideoData, VideoObjective
 
 _MEMORY_SHARE = 0.25
 """Of the free memory that latents may take; beyond it they are kept on disk."""
@@ -56,19 +56,17 @@ def run(options: Video) -> None:
 
     from svam_ros.networks.presets import PRESETS as NETWORKS
     from svam_train.stages.inheritance import TOKENIZER_FILE
-    from svam_train.stages.video import VideoObjective
     from svam_train.training.loop import train
     from svam_train.training.run_folder import RunFolder
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
     _check_start(options)
     data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
-    start, tokenizer = _start(options, config, data)
-    encoded = _encoded(options, config, data, start, tokenizer)
+    objective, tokenizer = _objective(options, config, data)
     parents = {} if options.autoencoder is None else {"autoencoder": options.autoencoder}
     facts = {"stage": "video", "recipe": asdict(recipe), "data": data.facts}
     folder = RunFolder(options.run, facts, parents)
-    train(VideoObjective(recipe, config, encoded, start), recipe.training, folder, resume=options.resume)
+    train(objective, recipe.training, folder, resume=options.resume)
     if PartialState().is_main_process:
         (options.run / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
     tell(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
@@ -81,6 +79,17 @@ def _check_start(options: Video) -> None:
         raise ValueError("--svd and --clip belong together: the video model is told its text by CLIP")
     if options.svd is None and not options.recipe.train_text:
         raise ValueError("without --clip the text encoder starts from nothing: add --recipe.train-text")
+
+
+def _objective(
+    options: Video, config: SvamConfig, data: StageData
+) -> tuple[VideoObjective, InstructionTokenizer]:
+    """The weights to start from are gone when this returns: those of the published model are 6 GB."""
+    from svam_train.stages.video import VideoObjective
+
+    start, tokenizer = _start(options, config, data)
+    encoded = _encoded(options, config, data, start, tokenizer)
+    return VideoObjective(options.recipe, config, encoded, start), tokenizer
 
 
 def _start(
