@@ -1,4 +1,4 @@
-"""Rows of an array inside an uncompressed ``.npz``, mapped into memory for as long as they are read.
+"""Rows of an array inside an uncompressed ``.npz``, read when they are asked for.
 
 No file stays open between two reads: thousands of episodes need neither memory nor file descriptors,
 and worker processes may be forked or spawned at will. What was read before is in the system's page cache.
@@ -6,6 +6,7 @@ and worker processes may be forked or spawned at will. What was read before is i
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -43,14 +44,27 @@ class StoredRows:
         Raises:
             CorruptShard: the file is gone, or shorter than it was.
         """
-        try:
-            array = np.memmap(self.path, self.stored, "r", self.offset, self.shape)
-        except (OSError, ValueError) as error:
-            raise CorruptShard(f"{self.path}: changed while it was in use: {error}") from error
-        values = np.asarray(array[rows]).astype(self.given)
+        wanted = np.asarray(rows, np.int64)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.shape[0]:
+            raise IndexError(f"{self.path}: rows {wanted.min()} to {wanted.max()} of {self.shape[0]}")
+        values = self._read(wanted.ravel()).reshape(*wanted.shape, *self.shape[1:]).astype(self.given)
         if self.divisor != 1.0:
             values /= values.dtype.type(self.divisor)
         return values
+
+    def _read(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Row by row: a batch takes one or two of an episode; a memory map costs ten times as much then."""
+        row_bytes = self.stored.itemsize * math.prod(self.shape[1:])
+        data = bytearray(len(rows) * row_bytes)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for place, row in enumerate(rows.tolist()):
+                    file.seek(self.offset + row * row_bytes)
+                    if file.readinto(memoryview(data)[place * row_bytes :][:row_bytes]) != row_bytes:
+                        raise CorruptShard(f"{self.path}: changed while it was in use: it has become shorter")
+        except OSError as error:
+            raise CorruptShard(f"{self.path}: changed while it was in use: {error}") from error
+        return np.frombuffer(data, self.stored).reshape(len(rows), *self.shape[1:])
 
 
 def stored_rows(path: Path, name: str, given: np.dtype[Any], divisor: float = 1.0) -> StoredRows:
