@@ -22,10 +22,10 @@ from svam_ros.translation.preprocessing import image_to_network
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError, Episode, episode_digest
 from svam_train.stages.instruction_texts import InstructionTexts
+from svam_train.stages.pictures_at_once import pictures_at_once
 from svam_train.teachers.teacher import weights_fingerprint
 
 PARTS = ("features", "semantic", "geometric")
-_PICTURES_AT_ONCE = 32
 _HALF_BYTES = 2
 
 Features = dict[str, NDArray[np.float16]]
@@ -126,8 +126,9 @@ def _compute(episode: Episode, network: Svam, texts: InstructionTexts) -> Featur
     noise = engine_latent_noise(network.config).to(device)
     states = texts.states_of(episode.instruction).to(device)
     parts: dict[str, list[NDArray[np.float16]]] = {part: [] for part in PARTS}
-    for first in range(0, len(episode), _PICTURES_AT_ONCE):
-        pictures = np.arange(first, min(first + _PICTURES_AT_ONCE, len(episode)))
+    at_once = pictures_at_once(device)
+    for first in range(0, len(episode), at_once):
+        pictures = np.arange(first, min(first + at_once, len(episode)))
         images = torch.from_numpy(image_to_network(episode.images[pictures])).to(device)
         count = len(pictures)
         outputs, foresight = frozen_features(

@@ -107,7 +107,7 @@ def test_progress_is_told():
 def test_the_encoder_is_found_among_a_runs_tensors():
     encoder = load_image_encoder(CONFIG, autoencoder_tensors())
     images = torch.rand(1, 3, 32, 32)
-    assert torch.equal(encoder(images), image_encoder()(images))
+    torch.testing.assert_close(encoder(images), image_encoder()(images))
     assert not any(value.requires_grad for value in encoder.parameters())
     with pytest.raises(RunError, match="another network"):
         load_image_encoder(CONFIG, {})
