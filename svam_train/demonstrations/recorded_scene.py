@@ -22,6 +22,7 @@ from svam_ros.translation.preprocessing import crop_picture, prepare_image
 from svam_ros.types import ArmReading, CameraFrame, FloatArray, ImageArray
 from svam_train.demonstrations.recording_recipe import RecordingRecipe
 from svam_train.episodes.demonstration_files import Demonstration
+from svam_train.episodes.scene_truth import centres_of
 
 _TRUTH_PIXELS = 6
 """Of the truth's pictures along each side of a patch: shares of classes come in steps of 1/36."""
@@ -124,6 +125,7 @@ class RecordedScene:
             depth=np.stack([truth.depth for truth in truths]),
             segments=np.stack([truth.segments for truth in truths]),
             points=np.stack([truth.points for truth in truths]),
+            centres=np.stack([truth.centres for truth in truths]),
         )
 
     def _seen(self, camera: FrontCamera, recipe: RecordingRecipe) -> tuple[ImageArray, NDArray[np.float32]]:
@@ -155,17 +157,21 @@ class SceneTruth:
     """``(grid, grid, 3)`` mean place in the robot's frame, m."""
     segments: NDArray[np.float32]
     """``(grid, grid, classes)`` share of each patch that a class covers."""
+    centres: NDArray[np.float32]
+    """As of :func:`svam_train.episodes.scene_truth.centres_of`."""
 
 
 def scene_truth(camera: FrontCamera, snapshot: SceneSnapshot, recipe: RecordingRecipe) -> SceneTruth:
     """The truth of the network's view, averaged over patches."""
     depth, points = camera.render_geometry(snapshot)
-    classes = _to_patches(camera.render_segmentation(snapshot), recipe)
+    seen = camera.render_segmentation(snapshot)
+    classes = _to_patches(seen, recipe)
     shares = [(classes == int(member)).mean(axis=2) for member in SceneClass]
     return SceneTruth(
         depth=_to_patches(depth, recipe).mean(axis=2, dtype=np.float32),
         points=_to_patches(points, recipe).mean(axis=2, dtype=np.float32),
         segments=np.stack(shares, axis=-1).astype(np.float32),
+        centres=centres_of(crop_picture(seen, recipe.image), crop_picture(points, recipe.image)),
     )
 
 

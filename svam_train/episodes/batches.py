@@ -119,20 +119,13 @@ class EpisodeRows:
 
         Returns:
             ``depth`` ``(batch, frames, grid, grid)`` m; ``segments`` ``(batch, frames, grid, grid, classes)``
-            shares that add up to 1; ``places`` ``(batch, frames, movable, 2)`` and ``visible``
-            ``(batch, frames, movable)`` as of :func:`svam_train.episodes.scene_truth.centres` and
-            ``visibility``. All float32.
+            shares that add up to 1. Both float32.
 
         Raises:
             DataError: an episode was not recorded in simulation, or with other classes of things, or the
                 grid does not fit.
         """
-        from svam_train.episodes.scene_truth import (
-            centres,
-            check_classes,
-            pooled,
-            visibility,
-        )  # MuJoCo loads with it
+        from svam_train.episodes.scene_truth import check_classes, pooled  # MuJoCo loads with it
 
         for episode in (self.episodes[index] for index in np.unique(self._episode[rows])):
             if episode.segments is not None:
@@ -144,8 +137,6 @@ class EpisodeRows:
         values = {
             "depth": coarse[0].reshape(*shape, *coarse[0].shape[1:]),
             "segments": coarse[1].reshape(*shape, *coarse[1].shape[1:]),
-            "places": centres(segments),
-            "visible": visibility(segments),
         }
         return {name: torch.from_numpy(value) for name, value in values.items()}
 

@@ -42,6 +42,8 @@ class Demonstration:
     """``(n, grid, grid, classes)`` share of each patch that a class of things covers."""
     points: NDArray[np.float32] | None = None
     """``(n, grid, grid, 3)`` mean place of each patch in the robot's frame, m; older files have none."""
+    centres: NDArray[np.float32] | None = None
+    """``(n, movable, 5)`` as of :func:`svam_train.episodes.scene_truth.centres_of`; older files have none."""
 
     def __len__(self) -> int:
         """Pictures."""
@@ -63,8 +65,9 @@ def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
     """Write one file; it appears whole or not at all."""
     path = demonstration_path(folder, demonstration.task, demonstration.seed)
     unfinished = path.with_suffix(".unfinished")
-    points = demonstration.points
+    points, centres = demonstration.points, demonstration.centres
     places = {} if points is None else {"points": points.astype(np.float16)}
+    places |= {} if centres is None else {"centres": centres.astype(np.float32)}
     with unfinished.open("wb") as file:
         np.savez(
             file,

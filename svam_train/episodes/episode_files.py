@@ -17,7 +17,7 @@ from svam_train.episodes.episodes import CorruptShard, Episode
 from svam_train.episodes.stored_rows import stored_rows
 
 _NUMBERS = ("task", "instruction", "stride", "joints", "targets")
-_OPTIONAL = ("identity", "lateness")
+_OPTIONAL = ("identity", "lateness", "centres")
 
 
 def open_episode_file(path: Path) -> Episode:
@@ -49,6 +49,7 @@ def open_episode_file(path: Path) -> Episode:
             depth=stored_rows(path, "depth", np.dtype(np.float32)) if in_simulation else None,
             segments=stored_rows(path, "segments", np.dtype(np.float32), 255.0) if in_simulation else None,
             points=stored_rows(path, "points", np.dtype(np.float32)) if has_points else None,
+            centres=numbers.get("centres"),
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, CorruptShard):
@@ -67,9 +68,8 @@ def write_episode_file(path: Path, episode: Episode) -> None:
         OSError: the disk is full, or the folder is not writable.
     """
     unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-    arrays = {name: np.array(getattr(episode, name)) for name in (*_NUMBERS, *_OPTIONAL)}
-    if episode.lateness is None:
-        del arrays["lateness"]
+    given = {name: getattr(episode, name) for name in (*_NUMBERS, *_OPTIONAL)}
+    arrays = {name: np.array(value) for name, value in given.items() if value is not None}
     try:
         with unfinished.open("wb") as file:
             np.savez(file, allow_pickle=False, images=episode.images[np.arange(len(episode))], **arrays)

@@ -70,6 +70,9 @@ class Episode:
     points: Rows | None = None
     """``(n, grid, grid, 3)`` float32, mean place of each patch in the robot's frame, m; simulation only, and
     not in older recordings."""
+    centres: NDArray[np.float32] | None = None
+    """``(n, movable, 5)`` as of :func:`svam_train.episodes.scene_truth.centres_of`; simulation only, and not
+    in older recordings."""
 
     def __len__(self) -> int:
         """Pictures."""
@@ -208,7 +211,8 @@ def episode_digest(episode: Episode) -> bytes:
     """sha256 over all that an episode holds: equal digests mean that training sees the same."""
     texts = (episode.identity, episode.task, episode.instruction, str(episode.stride))
     digest = hashlib.sha256("\0".join(texts).encode())
-    for numbers in (episode.joints, episode.targets, episode.lateness):
+    given = (episode.joints, episode.targets, episode.lateness)
+    for numbers in given if episode.centres is None else (*given, episode.centres):
         digest.update(b"-" if numbers is None else np.ascontiguousarray(numbers).tobytes())
     measured = (episode.images, episode.depth, episode.segments)
     for rows in measured if episode.points is None else (*measured, episode.points):

@@ -5,6 +5,8 @@ Arrays are ``(..., grid, grid, ...)`` with any number of leading dimensions.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,31 +48,22 @@ def pooled(patches: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
     return blocks.mean(axis=(2, 4))
 
 
-def visibility(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(..., grid, grid, classes)`` -> ``(..., movable)``: 1 where a class covers enough to have a place."""
-    return (_movable_shares(segments).mean(axis=(-3, -2)) > _VISIBLE_SHARE).astype(np.float32)
+def centres_of(classes: NDArray[np.integer[Any]], points: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Where each of :data:`MOVABLE` is, as far as it is seen.
 
+    Args:
+        classes: ``(h, w)`` :class:`SceneClass` of every pixel.
+        points: ``(h, w, 3)`` place of every pixel in the robot's frame, m.
 
-def centres(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(..., grid, grid, classes)`` -> ``(..., movable, 2)``: row and column of each centre, -1 to 1."""
-    shares = _movable_shares(segments)
-    grid = segments.shape[-2]
-    axis = (np.arange(grid, dtype=np.float32) + 0.5) * (2.0 / grid) - 1.0
-    rows = (shares * axis[:, None, None]).sum(axis=(-3, -2))
-    columns = (shares * axis[:, None]).sum(axis=(-3, -2))
-    mass = np.maximum(shares.sum(axis=(-3, -2)), 1e-6)
-    return (np.stack([rows, columns], axis=-1) / mass[..., None]).astype(np.float32)
-
-
-def centre_points(segments: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(..., grid, grid, classes)`` and places ``(..., grid, grid, 3)`` -> ``(..., movable, 3)``: the mean
-    place of what is seen of each class, m in the robot's frame.
+    Returns:
+        ``(movable, 5)``: row and column in the picture, both from -1 to 1, and x, y, z in the robot's frame,
+        m: means over the pixels of the class. NaN for a class that covers next to nothing.
     """
-    shares = _movable_shares(segments)
-    sums = np.einsum("...ijc,...ijx->...cx", shares, points)
-    mass = np.maximum(shares.sum(axis=(-3, -2)), 1e-6)
-    return (sums / mass[..., None]).astype(np.float32)
-
-
-def _movable_shares(segments: NDArray[np.float32]) -> NDArray[np.float32]:
-    return segments[..., [int(member) for member in MOVABLE]]
+    rows, columns = ((np.arange(length) + 0.5) * (2.0 / length) - 1.0 for length in classes.shape)
+    found = np.full((len(MOVABLE), 5), np.nan, np.float32)
+    for place, member in enumerate(MOVABLE):
+        row, column = np.nonzero(classes == int(member))
+        if len(row) > _VISIBLE_SHARE * classes.size:
+            found[place, :2] = rows[row].mean(), columns[column].mean()
+            found[place, 2:] = points[row, column].mean(axis=0)
+    return found

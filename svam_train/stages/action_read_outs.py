@@ -134,12 +134,10 @@ def _known(episode: Episode, weights: ReadOutWeights) -> _Known:
     rests = next_rests(episode)
     if not weights.places:
         return _Known(np.empty((0, 0, 2), np.float32), np.empty((0, 0), np.float32), rests)
-    from svam_train.episodes.scene_truth import centres, visibility
-
-    if episode.segments is None:
+    if episode.centres is None:
         raise DataError(
-            f"episode '{episode.identity}' was not recorded in simulation: nobody knows where things are in "
-            f"it; set read_outs.places to 0"
+            f"episode '{episode.identity}' does not say where things are in its pictures: it was not "
+            f"recorded in simulation, or by an older version; set read_outs.places to 0"
         )
-    segments = episode.segments[np.arange(len(episode))]
-    return _Known(centres(segments).astype(np.float32), visibility(segments).astype(np.float32), rests)
+    in_picture = episode.centres[..., :2]
+    return _Known(np.nan_to_num(in_picture), np.isfinite(in_picture[..., 0]).astype(np.float32), rests)

@@ -9,7 +9,7 @@ that what was learnt lies in the tokens themselves, where decouplers and the Uni
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from svam_ros.networks.config import ReferenceConfig, SvamConfig
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError
-from svam_train.episodes.scene_truth import centre_points, pooled
+from svam_train.episodes.scene_truth import pooled
 from svam_train.recipes.teachers import TeachersRecipe
 from svam_train.stages.cpu_attention import attention_for_training
 from svam_train.stages.drawn_rows import balanced_rows
@@ -211,27 +211,26 @@ class TeachersObjective:
         truth = {
             "segments": known["segments"][:, 0],
             "depth": known["depth"][:, 0].unsqueeze(-1),
-            "centres": known["places"][:, 0],
-            VISIBLE: known["visible"][:, 0],
             "joints": torch.from_numpy(data.joints(rows)).float().unsqueeze(1),
         }
-        points = _points(data, rows)
+        points, centres = _rows_of(data, rows, "points"), _rows_of(data, rows, "centres")
         if points is not None:
-            places = pooled(points, grid)
-            truth["points"] = torch.from_numpy(places)
-            truth["centre_points"] = torch.from_numpy(centre_points(truth["segments"].numpy(), places))
+            truth["points"] = torch.from_numpy(pooled(points, grid))
+        if centres is not None:
+            truth[VISIBLE] = torch.from_numpy(np.isfinite(centres[..., 0]).astype(np.float32))
+            seen = torch.from_numpy(np.nan_to_num(centres))
+            truth["centres"], truth["centre_points"] = seen[..., :2], seen[..., 2:]
         return truth
 
 
-def _points(data: EpisodeRows, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """``(n, fine, fine, 3)`` mean place of each patch in the robot's frame, m, if all episodes know it."""
-    known: dict[str, Any] = {e.identity: getattr(e, "points", None) for e in data.episodes}
-    if any(points is None for points in known.values()):
+def _rows_of(
+    data: EpisodeRows, rows: NDArray[np.int64], name: Literal["points", "centres"]
+) -> NDArray[np.float32] | None:
+    """``(n, ...)`` of what recordings have since some version, or ``None`` where an episode has it not."""
+    if any(getattr(episode, name) is None for episode in data.episodes):
         return None
-    parts = []
-    for row in rows.tolist():
-        episode, picture = data.where(row)
-        parts.append(known[episode.identity][np.array([picture])])
+    places = [data.where(row) for row in rows.tolist()]
+    parts = [getattr(episode, name)[np.array([picture])] for episode, picture in places]
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from svam_ros.simulation.front_camera import SceneClass
 from svam_train.episodes.demonstration_files import Demonstration
+from svam_train.episodes.scene_truth import MOVABLE
 
 INSTRUCTIONS = {"lift_pot": "lift the pot with both hands", "place_to_pot": "put the red cube into the pot"}
 
@@ -20,6 +21,9 @@ def made_up_demonstration(task="lift_pot", seed=0, pictures=12, stride=2, size=1
     segments = np.zeros((pictures, grid, grid, len(SceneClass)), np.float32)
     segments[..., 1] = 1.0
     row, column = (int(v) for v in random.integers(2, grid - 2, 2))
+    centres = np.full((len(MOVABLE), 5), np.nan, np.float32)
+    place = np.array([row, column]) + 0.5
+    centres[MOVABLE.index(SceneClass.POT)] = [*(2.0 * place / grid - 1.0), 0.4, 0.0, 0.02]
     for picture in range(pictures):
         patch = size // grid
         images[picture, row * patch : (row + 1) * patch, column * patch : (column + 1) * patch] = 230
@@ -34,4 +38,5 @@ def made_up_demonstration(task="lift_pot", seed=0, pictures=12, stride=2, size=1
         targets=targets.astype(np.float32),
         depth=random.uniform(0.5, 1.5, (pictures, grid, grid)).astype(np.float32),
         segments=segments,
+        centres=np.tile(centres, (pictures, 1, 1)),
     )

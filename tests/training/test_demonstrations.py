@@ -27,6 +27,7 @@ from svam_train.demonstrations.recording_recipe import RECORDING, recipe_of
 from svam_train.demonstrations.scripted import record_demonstration
 from svam_train.episodes.demonstration_files import demonstration_path
 from svam_train.episodes.episode_files import open_episode_file
+from svam_train.episodes.scene_truth import MOVABLE
 from svam_train.recipes import actions, autoencoder, decouplers, teachers, video
 
 
@@ -120,6 +121,13 @@ def test_places_are_those_of_the_things(lift):
     pot = CobotSimulation("lift_pot", 0).data.body("pot").xpos
     seen = lift.points[0][lift.segments[0, :, :, int(SceneClass.POT)] > 0.9]
     assert np.abs(seen.mean(axis=0) - pot)[:2].max() < 0.08
+    row, column, *place = lift.centres[0, MOVABLE.index(SceneClass.POT)]
+    np.testing.assert_allclose(place, seen.mean(axis=0), atol=0.03)
+    shares = lift.segments[0, :, :, int(SceneClass.POT)]
+    axis = (np.arange(len(shares)) + 0.5) * 2.0 / len(shares) - 1.0
+    assert row == pytest.approx((shares.sum(axis=1) * axis).sum() / shares.sum(), abs=0.02)
+    assert column == pytest.approx((shares.sum(axis=0) * axis).sum() / shares.sum(), abs=0.02)
+    assert np.isnan(lift.centres[:, MOVABLE.index(SceneClass.CUBE)]).all()
     table = lift.points[0][lift.segments[0, :, :, int(SceneClass.TABLE)] > 0.99]
     np.testing.assert_allclose(table[:, 2], 0.0, atol=5e-3)
 
