@@ -40,9 +40,9 @@ PRESETS: dict[str, AutoencoderRecipe] = {
     "tiny": AutoencoderRecipe(
         network="tiny",
         training=TrainingSettings(
-            steps=3000,
+            steps=4000,
             batch_size=8,
-            learning_rate=1e-3,
+            learning_rate=2e-3,
             warm_up_steps=50,
             average_decay=0.995,
             precision="bf16",

@@ -17,7 +17,7 @@ class TeachersRecipe:
 
     network: str = "tiny"
     """Preset of :mod:`svam_ros.networks.presets` whose reference encoders these are."""
-    truth_grid: int = 16
+    truth_grid: int = 32
     """Patches along a side at which classes and depth are learnt: a multiple of the encoders' grid. Each
     token answers for a square of them."""
     depth_weight: float = 1.0
@@ -37,14 +37,15 @@ class TeachersRecipe:
     """Pictures of held-out episodes that a line of metrics is about."""
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(
-            steps=1000,
+            steps=8000,
             batch_size=32,
             learning_rate=1e-3,
             warm_up_steps=50,
             average_decay=0.995,
             precision="bf16",
-            evaluate_every=250,
-            pictures_every=500,
+            checkpoint_every_s=120.0,
+            evaluate_every=500,
+            pictures_every=2000,
         )
     )
 
