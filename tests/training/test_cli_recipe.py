@@ -20,7 +20,7 @@ BRIEF = [
 CLIPS = ["--recipe.held-out-clips", "2", "--recipe.pictured-clips", "1"]
 STAGES = (
     ["foundations", *BRIEF, "--recipe.held-out-pictures", "2"],
-    ["teachers", *BRIEF, "--recipe.held-out-rows", "4"],
+    ["teachers", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.truth-grid", "16"],
     ["video", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2"],
     ["decouplers", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2", "--recipe.surveyed-clips", "4"],
     ["actions", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.pictured-rows", "1"],
