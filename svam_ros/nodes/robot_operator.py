@@ -5,10 +5,8 @@ Runs a node of its own in a thread of its own; every method may be called from t
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import rclpy
@@ -17,8 +15,6 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.exceptions import InvalidHandle
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -28,6 +24,7 @@ from std_srvs.srv import Trigger
 from svam_ros import graph
 from svam_ros.cobot import RobotProfile
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.executor_thread import ExecutorThread
 from svam_ros.nodes.message_conversion import status_values
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions, PollingThread
 
@@ -98,21 +95,16 @@ class Operator:
         self._listen(graph.EPISODE_TOPIC, self._on_episode)
         self._listen(graph.TIMING_TOPIC, self._on_timing_message)
         self._instructions = self.node.create_publisher(String, graph.INSTRUCTION_TOPIC, qos.LATCHED)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
         self._stream_thread = PollingThread(self.streams)
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._spin, name="operator", daemon=True)
-        self._thread.start()
+        self._callback_thread = ExecutorThread(self.node, self._context, "operator")
 
     def close(self) -> None:
         """Leave the graph."""
         self._frame_thread.close()
         self._stream_thread.close()
-        self._executor.shutdown(timeout_sec=1.0)
-        self._context.try_shutdown()
-        self._thread.join(timeout=2.0)
+        self._callback_thread.close()
         self.node.destroy_node()
+        self._context.try_shutdown()
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -174,7 +166,8 @@ class Operator:
         Raises:
             OperatorError: messages are no longer received.
         """
-        failure = self._stream_thread.failure or self._frame_thread.failure or self._failure
+        threads = (self._stream_thread, self._frame_thread, self._callback_thread)
+        failure = next((thread.failure for thread in threads if thread.failure is not None), None)
         if failure is not None:
             raise OperatorError(f"receiving messages failed: {failure!r}")
         self._check()
@@ -233,18 +226,6 @@ class Operator:
 
     def _on_timing_message(self, message: DiagnosticArray) -> None:
         self._on_timing(status_values(message, graph.TIMING_STATUS))
-
-    def _spin(self) -> None:
-        try:
-            while self._context.ok():
-                # Another thread may destroy a client or a subscription while the wait set is built. rclpy
-                # looks for that in all it waits for but events; the next wait set is without it.
-                with suppress(InvalidHandle):
-                    self._executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            return
-        except Exception as error:  # whoever waits for something must hear of it
-            self._failure = error
 
 
 def _parameter_value(value: str | int | float | bool) -> ParameterValue:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -17,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, RobotProfile, load_cobot
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.executor_thread import ExecutorThread
 from svam_ros.nodes.message_conversion import chunk_message, command_message, image_message, time_message
 from svam_ros.translation.commands import arm_command
 from svam_ros.translation.joint_states import read_command
@@ -68,16 +67,14 @@ class FakeCobot:
         self.node.create_timer(0.01, self._publish_states)
         if camera:
             self.node.create_timer(1 / 30, self._publish_frame)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self._thread = ExecutorThread(self.node, self._context, "fake cobot")
 
     def close(self) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
-        self._context.try_shutdown()
-        self._thread.join(timeout=2.0)
+        self._thread.close()
         self.node.destroy_node()
+        self._context.try_shutdown()
+        if self._thread.failure is not None:
+            raise self._thread.failure
 
     def now_ns(self) -> int:
         return self.node.get_clock().now().nanoseconds
@@ -122,13 +119,6 @@ class FakeCobot:
         reading = read_command(message, self.profile, arm)
         self.heard.commands[arm].append(reading)
         self.positions[self.cobot.arm_slice(arm)] = reading.positions
-
-    def _spin(self) -> None:
-        try:
-            while self._context.ok():
-                self._executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            return
 
 
 def wait_for(condition, timeout_s: float = 10.0, what: str = "condition") -> None:
