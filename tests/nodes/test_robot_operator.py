@@ -11,7 +11,6 @@ import pytest
 import rclpy
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.event_handler import EventHandler
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
@@ -19,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from svam_ros.cobot import load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.executor_thread import ExecutorThread
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.robot_operator import NotInTime, Operator, OperatorError
 
@@ -82,26 +82,14 @@ def bench(ros_domain) -> Iterator[tuple[Services, Operator]]:
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node("worker", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            while context.ok():
-                executor.spin_once(timeout_sec=0.05)
-        except ExternalShutdownException:
-            return
-
     services = Services(node)
-    thread = threading.Thread(target=spin, daemon=True)
+    thread = ExecutorThread(node, context, "worker")
     operator = Operator(load_robot_profile("cobot_magic"), answer_patience_s=PATIENCE_S)
-    thread.start()
     yield services, operator
     operator.close()
-    executor.shutdown(timeout_sec=1.0)
-    context.try_shutdown()
-    thread.join(timeout=2.0)
+    thread.close()
     node.destroy_node()
+    context.try_shutdown()
 
 
 def test_a_request_whose_answer_was_lost_is_made_again(bench):
