@@ -162,6 +162,7 @@ def test_with_quirks_six_velocities_are_reported(supervisor):
         operator.close()
 
 
+@pytest.mark.slow
 def test_when_the_guard_is_killed_in_motion_the_arms_rest_at_the_last_set_point(bench, supervisor):
     source, operator, heard = bench
     supervisor.start(spec(graph.GUARD_NODE))

@@ -142,6 +142,7 @@ def test_two_demos_at_once_take_different_domains_and_different_folders(tmp_path
     assert sum("this report goes to reports/demo-2" in out for _code, out, _err in results) == 1
 
 
+@pytest.mark.slow
 def test_what_the_user_has_set_for_a_robot_is_not_followed(tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_the_robot")
@@ -217,6 +218,7 @@ def test_what_cannot_be_is_refused_in_a_sentence_before_anything_starts(tmp_path
     assert not (tmp_path / "report" / "logs").exists()
 
 
+@pytest.mark.slow
 def test_a_broken_model_is_refused_in_a_sentence_before_anything_starts(tmp_path):
     model = shutil.copytree(resolve_model("tiny"), tmp_path / "model")
     weights = bytearray((model / "weights.safetensors").read_bytes())

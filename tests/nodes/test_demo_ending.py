@@ -98,6 +98,7 @@ def test_an_interrupt_before_the_arms_were_commanded_says_so(tmp_path):
     assert "The arms were never commanded." in out
 
 
+@pytest.mark.slow
 def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(referee, ros_domain, tmp_path):
     before = records()
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
@@ -138,6 +139,7 @@ def test_a_signal_while_the_nodes_start_ends_with_130_and_leaves_nothing(tmp_pat
     assert_nothing_is_left(children, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "starting", "moving"])
 def test_closing_the_terminal_ends_it_cleanly_although_nobody_can_be_told(
     referee, ros_domain, tmp_path, moment

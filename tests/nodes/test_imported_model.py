@@ -50,6 +50,7 @@ def parameters(model: Path, **changes: object) -> dict[str, object]:
     return {"engine": "eager", "model": str(model), "instruction": "open the it", **changes}
 
 
+@pytest.mark.slow
 def test_an_imported_model_runs_and_its_chunks_bear_names_that_the_guard_refuses(bench, model):
     robot, operator, supervisor = bench
     supervisor.start(spec(graph.POLICY_NODE, **parameters(model, allow_other_robot=True)))
@@ -67,6 +68,7 @@ def test_an_imported_model_runs_and_its_chunks_bear_names_that_the_guard_refuses
             read_chunk(message, load_cobot())
 
 
+@pytest.mark.slow
 def test_a_model_for_another_robot_is_refused_unless_that_is_allowed(bench, model):
     _robot, operator, supervisor = bench
     supervisor.start(spec(graph.POLICY_NODE, **parameters(model)))
