@@ -64,6 +64,12 @@ class Options:
     json: Path | None = None
     """Write all figures, the machine and the versions to this file."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("rows", 1), ("low_rank", 0), ("threads", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}, but must be at least {least}")
+
 
 @dataclass(frozen=True)
 class StageReport:

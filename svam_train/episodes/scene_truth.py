@@ -1,7 +1,4 @@
-"""What only simulation knows of a picture, as targets: depth and classes of patches, and where things are.
-
-Arrays are ``(..., grid, grid, ...)`` with any number of leading dimensions.
-"""
+"""What only simulation knows of a picture, as targets: depth and classes of patches, and where things are."""
 
 from __future__ import annotations
 

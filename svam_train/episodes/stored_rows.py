@@ -43,6 +43,7 @@ class StoredRows:
 
         Raises:
             CorruptShard: the file is gone, or shorter than it was.
+            IndexError: there is no such row.
         """
         wanted = np.asarray(rows, np.int64)
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.shape[0]:

@@ -9,7 +9,7 @@ from svam_train.recipes.training_settings import TrainingSettings
 
 @dataclass(frozen=True)
 class TeachersRecipe:
-    """Two reference encoders learn what only simulation knows of a picture: classes, depth and places.
+    """Two reference encoders learn to see what simulation knows: classes, depth, places and the arms' joints.
 
     Raises:
         ValueError: a number is out of its range; the text names it.
@@ -25,8 +25,8 @@ class TeachersRecipe:
     points_weight: float = 1.0
     """Of the loss of places in the robot's frame, where the data has them."""
     centres_weight: float = 1.0
-    """Of the losses of where each thing's centre is, in the picture and in the robot's frame: every token
-    is to know all of them, for a patch as wide as a cube cannot say where in it an edge is."""
+    """Of the losses of where each thing's centre is, in the picture and in the robot's frame, where the data
+    has them: every token is to know all, for a patch as wide as a cube cannot say where in it an edge is."""
     joints_weight: float = 1.0
     """Of the loss of the arms' joint angles as seen."""
     position_scale: float = 0.3

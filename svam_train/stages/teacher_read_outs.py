@@ -25,11 +25,13 @@ class Quantity:
     """Of the truth in a batch, of the loss and of the read-out."""
     encoder: Literal["semantic", "geometric"]
     error: str
-    """Name of its error on held-out pictures: the mean length of what truth and answer differ by."""
+    """Name of its error on held-out pictures: the mean distance of the answers from the truth."""
     of_patches: bool = False
     """Each token answers for its own patches; otherwise every token answers for the whole picture."""
     of_visible: bool = False
     """Counts for what :data:`VISIBLE` says alone."""
+    by_component: bool = False
+    """Its dimensions are no coordinates of one place: the error is their mean difference, no distance."""
 
 
 QUANTITIES = (
@@ -37,9 +39,9 @@ QUANTITIES = (
     Quantity("points", "geometric", "point_error_m", of_patches=True),
     Quantity("centres", "semantic", "centre_error_half_pictures", of_visible=True),
     Quantity("centre_points", "geometric", "centre_error_m", of_visible=True),
-    Quantity("joints", "geometric", "joint_error_rad"),
+    Quantity("joints", "geometric", "joint_error", by_component=True),
 )
-"""Beside the classes, which are shares and no distances."""
+"""Beside the classes, which are shares. Joints are rad, of grippers m."""
 
 
 def by_token(values: Tensor, grid: int) -> Tensor:
@@ -92,11 +94,10 @@ class Regression(nn.Module):
         return self._average(away, batch)
 
     def error(self, told: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Mean distance, in the truth's own measure; of joints the mean of the joints' angles."""
+        """As :attr:`Quantity.error`, in the truth's own measure."""
         away = told - self._truth(batch)
-        if self.quantity.name == "joints":
-            return away.abs().mean()
-        return self._average(away.norm(dim=-1), batch)
+        far = away.abs().mean(dim=-1) if self.quantity.by_component else away.norm(dim=-1)
+        return self._average(far, batch)
 
     def _truth(self, batch: Mapping[str, Tensor]) -> Tensor:
         """``(n, tokens, patches, dimensions)`` or ``(n, 1, things, dimensions)``."""

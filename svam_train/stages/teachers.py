@@ -9,7 +9,6 @@ that what was learnt lies in the tokens themselves, where decouplers and the Uni
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +31,8 @@ from svam_train.training.objective import TOTAL, ImageArray
 
 _ROWS_FOR_MOMENTS = 512
 """Pictures from which the units of depth and places are computed."""
+_ADDED_LATER = ("points", "centres")
+"""What recordings of older versions lack."""
 _ROWS_AT_ONCE = 64
 _PICTURES = 4
 
@@ -118,7 +119,8 @@ class TeachersObjective:
         held_out: rows that are looked at only.
 
     Raises:
-        DataError: an episode was not recorded in simulation, or patches do not fit.
+        DataError: an episode was not recorded in simulation, or by an older version than others; or patches
+            do not fit.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class TeachersObjective:
         self._recipe = recipe
         references = config.references
         self._training, self._held_out = training, held_out
+        self._known = _known_to_all(training, held_out)
         if recipe.truth_grid % references.grid:
             raise DataError(
                 f"truth_grid {recipe.truth_grid} is no multiple of the {references.grid} patches a side of "
@@ -213,22 +216,38 @@ class TeachersObjective:
             "depth": known["depth"][:, 0].unsqueeze(-1),
             "joints": torch.from_numpy(data.joints(rows)).float().unsqueeze(1),
         }
-        points, centres = _rows_of(data, rows, "points"), _rows_of(data, rows, "centres")
-        if points is not None:
-            truth["points"] = torch.from_numpy(pooled(points, grid))
-        if centres is not None:
+        if "points" in self._known:
+            truth["points"] = torch.from_numpy(pooled(_rows_of(data, rows, "points"), grid))
+        if "centres" in self._known:
+            centres = _rows_of(data, rows, "centres")
             truth[VISIBLE] = torch.from_numpy(np.isfinite(centres[..., 0]).astype(np.float32))
             seen = torch.from_numpy(np.nan_to_num(centres))
             truth["centres"], truth["centre_points"] = seen[..., :2], seen[..., 2:]
         return truth
 
 
-def _rows_of(
-    data: EpisodeRows, rows: NDArray[np.int64], name: Literal["points", "centres"]
-) -> NDArray[np.float32] | None:
-    """``(n, ...)`` of what recordings have since some version, or ``None`` where an episode has it not."""
-    if any(getattr(episode, name) is None for episode in data.episodes):
-        return None
+def _known_to_all(*sides: EpisodeRows) -> frozenset[str]:
+    """Which of :data:`_ADDED_LATER` the recordings have.
+
+    Raises:
+        DataError: some have what others lack.
+    """
+    known = set()
+    for name in _ADDED_LATER:
+        episodes = [episode for side in sides for episode in side.episodes]
+        without = [episode.identity for episode in episodes if getattr(episode, name) is None]
+        if not without:
+            known.add(name)
+        elif len(without) < len(episodes):
+            raise DataError(
+                f"{len(without)} of {len(episodes)} episodes were recorded without {name}, the first is "
+                f"'{without[0]}': record them anew with 'svam-train demonstrations', in an empty folder"
+            )
+    return frozenset(known)
+
+
+def _rows_of(data: EpisodeRows, rows: NDArray[np.int64], name: str) -> NDArray[np.float32]:
+    """``(n, ...)`` of one of :data:`_ADDED_LATER`."""
     places = [data.where(row) for row in rows.tolist()]
     parts = [getattr(episode, name)[np.array([picture])] for episode, picture in places]
     return np.concatenate(parts).astype(np.float32)

@@ -214,3 +214,10 @@ def test_a_process_that_cannot_do_it_is_told_of(capfd):
     with pytest.raises(StageFailed, match="actions: its process ended with code 1"):
         measure_in_process(StepPlan("actions", "tiny", 1), 1, "cuda", 1)
     assert "torch finds no GPU here; use --device cpu" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rows": 0}, {"low_rank": -1}, {"threads": -1}], ids=str)
+def test_numbers_that_cannot_be_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}, but must be at least"):
+        Options(**wrong)

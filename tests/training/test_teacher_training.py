@@ -99,7 +99,7 @@ def test_training_learns_classes_and_depth(finished):
     assert after["right_class"] > 0.9 > before["right_class"]
     # Of scenes that were never seen, two scenes a task tell little about where things are.
     assert after["centre_error_half_pictures"] < before["centre_error_half_pictures"]
-    assert after["joint_error_rad"] < before["joint_error_rad"]
+    assert after["joint_error"] < before["joint_error"]
     assert "points" not in after
 
 
@@ -168,6 +168,14 @@ def test_places_are_learnt_where_the_data_has_them():
     assert looked_at(with_points).keys() >= {"point_error_m", "centre_error_m"}
     older = objective(change=lambda e: dataclasses.replace(e, centres=None))
     assert older.module(older.batch(0, 4)).keys() == {"total", "segments", "depth", "joints"}
+
+
+def test_recordings_of_two_versions_are_not_mixed():
+    def older(e):
+        return dataclasses.replace(e, centres=None) if e.identity == "lift_pot_2" else e
+
+    with pytest.raises(DataError, match=r"1 of \d+ episodes were recorded without centres.*'lift_pot_2'"):
+        objective(change=older)
 
 
 def test_pictures_show_truth_and_prediction(finished):
