@@ -179,6 +179,21 @@ class CobotSimulation:
         positions.setflags(write=False)
         return SceneSnapshot(self.kinds, self.time_s, positions, self.appearance)
 
+    def displace(self, body: str, way_m: tuple[float, float], turn_rad: float) -> None:
+        """Move an object along the table and turn it about the vertical, whatever it then touches.
+
+        Args:
+            body: one of :attr:`kinds`.
+            way_m: along the robot's x and y axis.
+            turn_rad: counter-clockwise as seen from above.
+        """
+        pose = self.data.joint(body).qpos
+        half = turn_rad / 2
+        turned = np.empty(4)
+        mujoco.mju_mulQuat(turned, np.array([math.cos(half), 0.0, 0.0, math.sin(half)]), pose[3:])
+        self.data.joint(body).qpos = [pose[0] + way_m[0], pose[1] + way_m[1], pose[2], *turned]
+        mujoco.mj_forward(self.model, self.data)
+
     def _map_joints(self) -> None:
         names, model = self.cobot.joint_names, self.model
         mirrors = [f"{names[index]}_mirror" for index in self.cobot.gripper_indices]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from svam_ros.parameters import EngineName, TaskName
 from svam_train.evaluation.loop_settings import LoopSettings
@@ -16,9 +18,14 @@ from svam_train.training.progress_bar import progress_bar
 class Relabel:
     """Let the expert take over from a model on training scenes, and record what it does (DAgger).
 
+    Before there is a model, ``--led-by clumsy_expert`` leads the arms astray: an expert that is some
+    centimetres wrong about where the objects are.
+
     Ctrl-C may end it at any time; the same command goes on where it ended.
     """
 
+    led_by: Literal["model", "clumsy_expert"] = "model"
+    """Who drives until the expert takes over."""
     model: str = "tiny"
     """A model directory, or the name of one that ships."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)
@@ -42,19 +49,22 @@ def run(options: Relabel) -> None:
     Raises:
         ValueError: model or folder cannot be used; the text says why.
     """
+    from svam_train.demonstrations.clumsy_expert import ClumsyExpert
     from svam_train.demonstrations.recording_recipe import recipe_of
     from svam_train.demonstrations.relabelling import RelabellingPlan, relabel
-    from svam_train.evaluation.policies import PolicyChoice
+    from svam_train.evaluation.policies import Policy, PolicyChoice
 
     recipe = recipe_of(options.folder)
     plan = RelabellingPlan(
         options.folder, options.tasks, options.episodes, recipe, options.loop, options.first_seed
     )
-    choice = PolicyChoice("model", options.model, options.engine, options.folder, options.tasks)
+    make_policy: Callable[[], Policy] = partial(ClumsyExpert, recipe)
+    if options.led_by == "model":
+        make_policy = PolicyChoice("model", options.model, options.engine, options.folder, options.tasks).make
     outcomes: Counter[str] = Counter()
     try:
         with progress_bar(len(plan.scenes())) as bar:
-            for task, seed, outcome in relabel(choice.make, plan, options.workers):
+            for task, seed, outcome in relabel(make_policy, plan, options.workers):
                 outcomes[outcome] += 1
                 bar.show(f"{task} seed {seed}: {outcome}")
     finally:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from svam_ros.cobot import Cobot, load_robot_profile
+from svam_ros.cobot import load_robot_profile
 from svam_ros.simulation.appearance import NOMINAL, draw_appearance
 from svam_ros.simulation.inverse_kinematics import UnreachableError
 from svam_ros.simulation.scripted_expert import plan_demonstration
@@ -13,6 +12,7 @@ from svam_ros.simulation.simulated_robot import SimulatedRobot, stream_step
 from svam_ros.types import FloatArray
 from svam_train.demonstrations.recorded_scene import Cameras, RecordedScene
 from svam_train.demonstrations.recording_recipe import RecordingRecipe
+from svam_train.demonstrations.smooth_noise import smooth_noise
 from svam_train.episodes.demonstration_files import Demonstration
 
 
@@ -47,22 +47,12 @@ def _follow(
     robot = _robot(task, seed, recipe)
     scene = RecordedScene.of(robot, recipe)
     before = robot.cobot.home
-    noise = noise_share * _smooth_noise(len(targets), robot.cobot, seed, recipe)
+    random = np.random.default_rng((seed, 1))
+    wandering = smooth_noise(len(targets), robot.cobot, random, recipe.noise_correlation)
+    noise = noise_share * recipe.noise_rad * wandering
     for step, executed in enumerate(targets + noise):
         if step % recipe.stride == 0:
             scene.take_picture(robot)
         scene.add(stream_step(robot, before, executed))
         before = executed
     return scene if robot.simulation.success() else None
-
-
-def _smooth_noise(steps: int, cobot: Cobot, seed: int, recipe: RecordingRecipe) -> NDArray[np.float64]:
-    """``(steps, 14)`` rad; the grippers are not disturbed."""
-    random = np.random.default_rng((seed, 1))
-    white = random.normal(size=(steps, len(cobot.joint_names)))
-    white[:, list(cobot.gripper_indices)] = 0.0
-    noise = np.zeros_like(white)
-    keep, fresh = recipe.noise_correlation, np.sqrt(1 - recipe.noise_correlation**2)
-    for step in range(1, steps):
-        noise[step] = keep * noise[step - 1] + fresh * white[step]
-    return recipe.noise_rad * noise
