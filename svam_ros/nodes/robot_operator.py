@@ -118,7 +118,8 @@ class Operator:
             return bool(state.current_state.label == target)
 
         response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s, done_anyway)
-        if response is not None and not response.success:
+        # Where a request was repeated, the first may have done it, and the second then cannot.
+        if response is not None and not response.success and not done_anyway():
             raise OperatorError(f"{node_name} could not {transition}")
 
     def trigger(self, node_name: str, service: str, timeout_s: float = 5.0) -> str:
@@ -189,8 +190,8 @@ class Operator:
         """Call a service and wait for its answer.
 
         DDS may lose the first answer: the service can find the client's request before it has found
-        where to answer. What may be asked twice (the default) is asked again; for the rest
-        ``done_anyway`` tells whether it was done, and then there is no answer (``None``).
+        where to answer; and on a busy machine it may lose the request. So it is asked again after a while,
+        unless ``done_anyway`` tells that it was done, and then there is no answer (``None``).
         """
         client = self.node.create_client(kind, name)
         deadline = time.monotonic() + timeout_s
@@ -205,10 +206,9 @@ class Operator:
                 except NotInTime:
                     if time.monotonic() > deadline:
                         raise
-                if done_anyway is None:
-                    future = client.call_async(request)
-                elif done_anyway():
+                if done_anyway is not None and done_anyway():
                     return None
+                future = client.call_async(request)
         finally:
             self.node.destroy_client(client)
 
