@@ -51,6 +51,8 @@ class RunRecord:
 def remove_what_dead_runs_left() -> int:
     """Delete the segments that runs of this user wrote down and no process uses, and their records.
 
+    A record stays as long as someone else still reads one of its segments: a later look removes both.
+
     Returns:
         How many segments were deleted.
     """
@@ -65,7 +67,8 @@ def remove_what_dead_runs_left() -> int:
                 with os.fdopen(os.dup(descriptor), encoding="utf-8", errors="replace") as record:
                     names = [name for name in record.read().split() if _SEGMENT_NAME.fullmatch(name)]
                 removed += shared_memory.remove_abandoned_segments(only=_with_companions(names))
-                path.unlink(missing_ok=True)
+                if not _some_are_left(names):
+                    path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
     return removed
@@ -78,6 +81,11 @@ def _is_dead(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _some_are_left(names: Iterable[str]) -> bool:
+    """Whether a segment that only this run can have made is still there; ports are everybody's."""
+    return any("port" not in name and (shared_memory.SHARED_MEMORY / name).exists() for name in names)
 
 
 def _with_companions(names: Iterable[str]) -> frozenset[Path]:

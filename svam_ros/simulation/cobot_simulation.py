@@ -183,7 +183,7 @@ class CobotSimulation:
         """Move an object along the table and turn it about the vertical, whatever it then touches.
 
         Args:
-            body: one of :attr:`kinds`.
+            body: a body that moves freely, such as "pot".
             way_m: along the robot's x and y axis.
             turn_rad: counter-clockwise as seen from above.
         """

@@ -1,4 +1,4 @@
-"""``svam-train relabel``: the scripted expert goes on from where a model has led the arms."""
+"""``svam-train relabel``: the scripted expert goes on from where a model or a clumsy expert led the arms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Relabel:
     led_by: Literal["model", "clumsy_expert"] = "model"
     """Who drives until the expert takes over."""
     model: str = "tiny"
-    """A model directory, or the name of one that ships."""
+    """A model directory, or the name of one that ships; not used with ``--led-by clumsy_expert``."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)
     episodes: int = 50
     """Scenes of each task to try; not every one gives an episode."""
@@ -36,7 +36,7 @@ class Relabel:
     folder: Path = Path("runs/demonstrations")
     """Folder with demonstrations: the episodes are recorded like these, and put beside them."""
     engine: EngineName = "eager"
-    """The way to run the network."""
+    """The way to run the network; not used with ``--led-by clumsy_expert``."""
     loop: LoopSettings = field(default_factory=LoopSettings)
     """The loop in which the model drives; which scenes are shared and vary is as for the demonstrations."""
     workers: int = 1

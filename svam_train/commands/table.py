@@ -125,8 +125,11 @@ COMMANDS = (
     Command(
         "relabel",
         "commands.relabel:Relabel",
-        "lets the expert go on from where a model has led the arms, and keeps that as demonstrations",
-        ("svam-train relabel --model models/mine --episodes 50",),
+        "lets the expert go on from where a model or a clumsy expert led the arms, and keeps that",
+        (
+            "svam-train relabel --led-by clumsy_expert --episodes 100",
+            "svam-train relabel --model models/mine --episodes 50",
+        ),
     ),
 )
 RECIPE = (

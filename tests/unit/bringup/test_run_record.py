@@ -72,3 +72,14 @@ def test_a_record_cannot_name_anything_but_segments(memory):
     )
     assert remove_what_dead_runs_left() == 0
     assert precious.read_text() == "keep me"
+
+
+def test_a_record_stays_while_somebody_else_still_reads_one_of_its_segments(memory):
+    record, segment = memory / f"{RECORD_PREFIX}dead", memory / "fastdds_dead"
+    record.write_text("fastdds_dead\nfastdds_port7400\n")
+    (memory / "fastdds_port7400").write_bytes(b"")
+    with segment.open("wb"):
+        assert remove_what_dead_runs_left() == 1
+        assert record.exists()
+    assert remove_what_dead_runs_left() == 1
+    assert list(memory.iterdir()) == []
