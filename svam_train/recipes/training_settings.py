@@ -7,6 +7,7 @@ from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["no", "bf16", "fp16"]
+OptimizerName = Literal["adamw", "muon"]
 
 CHANGEABLE_ON_RESUME = frozenset({"checkpoint_every_s", "keep_checkpoints"})
 """Fields that have no influence on any number of a run; all others have to stay as the run was started."""
@@ -32,10 +33,12 @@ class TrainingSettings:
     """The learning rate rises linearly over these."""
     schedule: Schedule = "cosine"
     """How the learning rate goes from its peak to zero at the last step, or that it stays."""
+    optimizer: OptimizerName = "adamw"
+    """AdamW for all parameters; or Muon for the layers' matrices and AdamW for the others. Not with FSDP."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Of AdamW."""
     weight_decay: float = 0.01
-    """Of AdamW; on matrices and kernels only, not on biases and gains."""
+    """On matrices and kernels only, not on biases and gains."""
     gradient_norm: float = 1.0
     """Gradients are scaled down to this norm over all parameters."""
     average_decay: float = 0.999

@@ -31,6 +31,7 @@ from svam_train.training.exponential_average import ExponentialAverage, trained_
 from svam_train.training.interruption import Interrupted, watched_signals
 from svam_train.training.metrics import LossMeans, Metrics
 from svam_train.training.objective import TOTAL, Objective
+from svam_train.training.optimizer import make_optimizer
 from svam_train.training.prepared_batches import PreparedBatches, Rows
 from svam_train.training.processes import (
     is_sharded,
@@ -102,7 +103,7 @@ class _Training:
         self.main = bool(accelerator.is_main_process)
         if self.main:
             self._check_resources()
-        optimizer = _optimizer(objective.module, settings)
+        optimizer = make_optimizer(objective.module, settings, sharded=is_sharded(accelerator))
         self.model, self.optimizer = accelerator.prepare(objective.module, optimizer)
         self.module: nn.Module = accelerator.unwrap_model(self.model)
         self.average = ExponentialAverage(self.module, settings.average_decay)
@@ -316,19 +317,6 @@ class _Training:
             logger.warning("%s", sentence)
         for sentence in check_memory(needs, self.accelerator.device):
             logger.warning("%s", sentence)
-
-
-def _optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW; biases and gains are not drawn to zero."""
-    trained = [value for value in module.parameters() if value.requires_grad]
-    if not trained:
-        raise RunError("the objective's module has no parameter to train")
-    groups = [
-        {"params": [value for value in trained if value.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
-    ]
-    used = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(used, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def _total(losses: Mapping[str, Tensor]) -> Tensor:
