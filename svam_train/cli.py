@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("svam-train: saved; the same command with --resume goes on from here", file=sys.stderr)
         return int(stopped.code or EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        print("svam-train: stopped; the same command goes on where this one ended", file=sys.stderr)
+        goes_on = not _command(arguments[0]).starts_over
+        way_on = "; the same command goes on where this one ended" if goes_on else ""
+        print(f"svam-train: stopped{way_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if not _is_expected(error):

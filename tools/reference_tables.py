@@ -24,6 +24,7 @@ from svam_ros.control import guard_state
 from svam_ros.control.faults import Fault, Reaction
 from svam_ros.parameters import GuardParameters, PolicyParameters, SimulationParameters, describe
 from svam_ros.profiling.run_report import CommandFigures, EpisodeResult, MessageFigures, RunReport
+from svam_train.commands.table import COMMANDS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -135,6 +136,12 @@ def limit_table() -> str:
     return markdown(("joint", "unit", "lowest", "highest", "velocity /s", "acceleration /s²", "home"), rows)
 
 
+def training_table() -> str:
+    """The commands of ``svam-train``."""
+    rows = [(f"`svam-train {command.name}`", command.summary) for command in COMMANDS]
+    return markdown(("command", "what it does"), rows)
+
+
 def report_table() -> str:
     """The fields of ``report.json``, with those of its parts."""
     return markdown(("field", "meaning"), list(_report_rows(RunReport, "")))
@@ -168,6 +175,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "profiles": profile_table,
     "limits": limit_table,
     "report": report_table,
+    "training": training_table,
 }
 
 

@@ -93,7 +93,7 @@ def random_objective(plan: StepPlan, device: torch.device) -> tuple[Objective, R
         decouplers = DecouplersObjective(recipe, config, data, frozen.examples, device=device)
         return decouplers, RandomStage(decouplers.module, frozen.modules, dict(frozen.examples.teachers))
     network = Svam(config).to(device).eval()
-    statistics = fit_statistics(episodes, recipe.pred_horizon, method=recipe.statistics).statistics
+    statistics = fit_statistics(episodes, method=recipe.statistics).statistics
     side = ActionRows(rows, InstructionTexts(rows.instructions, tokenizer, network))
     actions = ActionObjective(recipe, network, statistics, side, side)
     return actions, RandomStage(actions.module, (), {})

@@ -58,6 +58,8 @@ class ModelContents:
     """Further text files by name, such as a model card."""
     embodiment: Embodiment | None = None
     """What the actions are; ``None``: the joints of the Cobot."""
+    measured_weights: str | None = None
+    """sha256 of the stored weights that the results in here were measured on, where there are results."""
 
 
 def save_model(
@@ -76,8 +78,9 @@ def save_model(
         cobot: the robot; the calibration's by default.
 
     Raises:
-        ModelDirectoryError: a weight is not finite in the stored precision, or ``path`` is something
-            other than a model directory. What stood at ``path`` is untouched then.
+        ModelDirectoryError: a weight is not finite in the stored precision, the results were measured on
+            other weights, or ``path`` is something other than a model directory. What stood at ``path`` is
+            untouched then.
     """
     path = Path(path)
     cobot = cobot or load_cobot()
@@ -91,7 +94,9 @@ def save_model(
             TOKENIZER_FILE: contents.tokenizer.to_json(),
         }
         _write_texts(staging, texts | contents.documents)
-        manifest = _manifest(path.name, contents, cobot, _hashes(staging))
+        files = _hashes(staging)
+        _refuse_results_of_others(contents, files[WEIGHTS_FILE])
+        manifest = _manifest(path.name, contents, cobot, files)
         _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
         verified = open_model(staging, cobot, any_robot=contents.embodiment is not None)
         _refuse_not_finite(staging / WEIGHTS_FILE)
@@ -110,6 +115,14 @@ def refuse_other_folders(path: Path) -> None:
     """
     if path.exists() and not (path / MANIFEST_FILE).is_file():
         raise ModelDirectoryError(f"{path} exists and is no model directory: choose another place")
+
+
+def _refuse_results_of_others(contents: ModelContents, weights: str) -> None:
+    if contents.measured_weights not in (None, weights):
+        raise ModelDirectoryError(
+            f"the results that are to go with it were measured on the weights {contents.measured_weights}, "
+            f"these are {weights}: publish it without results, evaluate it, and publish it again with them"
+        )
 
 
 def _cobot_embodiment(cobot: Cobot) -> Embodiment:

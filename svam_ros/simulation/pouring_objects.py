@@ -18,7 +18,6 @@ from svam_ros.simulation.task_objects import solid
 CUP_HEIGHT_M = 0.09
 CUP_RADIUS_M = 0.029
 """Of the outside: a gripper opens to 0.07 m."""
-CUP_INNER_RADIUS_M = 0.025
 BOWL_HEIGHT_M = 0.05
 BOWL_RADIUS_M = 0.075
 """Of the rim, outside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,9 +37,10 @@ def up_component(data: Any, body: str) -> float:
     return float(data.body(body).xmat[8])
 
 
-def pot_is_lifted(_model: Any, data: Any) -> bool:
-    """The pot hangs more than 6 cm above the table, upright."""
-    return bool(data.body("pot").xpos[2] > 0.06 and up_component(data, "pot") > _UPRIGHT)
+def pot_is_lifted(model: Any, data: Any) -> bool:
+    """The pot hangs more than 6 cm above the table, upright, in both hands."""
+    hangs = data.body("pot").xpos[2] > 0.06 and up_component(data, "pot") > _UPRIGHT
+    return bool(hangs and all(_touched_by_gripper(model, data, "pot", (arm,)) for arm in ARM_NAMES))
 
 
 def is_in_pot(cube: str) -> Test:
@@ -84,8 +85,9 @@ def _inside(data: Any, body: str, points: FloatArray, radius_m: float, height_m:
     return enclosed
 
 
-def _touched_by_gripper(model: Any, data: Any, body: str) -> bool:
+def _touched_by_gripper(model: Any, data: Any, body: str, arm_names: Sequence[str] = ARM_NAMES) -> bool:
+    """Whether any of the arms touches the body."""
     touching = model.geom_bodyid[data.contact.geom]
     others = touching[(touching == model.body(body).id).any(axis=1)]
-    arms = [model.body(f"{arm}_base").id for arm in ARM_NAMES]
+    arms = [model.body(f"{arm}_base").id for arm in arm_names]
     return bool(np.isin(model.body_rootid[others], arms).any())

@@ -25,11 +25,11 @@ class ImagePreparation:
     """How a camera frame becomes the square picture that the network sees."""
 
     crop: Literal["centre_square", "squash"]
-    """``centre_square`` keeps the aspect ratio and loses the sides; ``squash`` keeps the whole view."""
+    """'centre_square' keeps the aspect ratio and loses the sides; 'squash' keeps the whole view."""
     size: int
     """Side of the square, pixels."""
     interpolation: Literal["area", "linear", "linear_antialias"]
-    """``area`` averages (no aliasing when shrinking); ``linear`` is plain bilinear; ``linear_antialias`` is
+    """'area' averages (no aliasing when shrinking); 'linear' is plain bilinear; 'linear_antialias' is
     torchvision's resize, with which published networks were shown their pictures."""
 
 

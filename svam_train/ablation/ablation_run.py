@@ -6,7 +6,6 @@ Several processes may work in one folder if each has seeds, or variants, of its 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,9 +33,9 @@ from svam_train.recipes.ablation import VARIANTS, AblationPlan, Variant
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.action_run import STAGE as ACTIONS_STAGE
 from svam_train.stages.action_run import ActionRun, NetworkChange, Told, train_actions
-from svam_train.stages.frozen_features import feature_bytes
+from svam_train.stages.frozen_features import check_room, feature_bytes
 from svam_train.training.progress_bar import progress_bar
-from svam_train.training.run_folder import RunError, RunFolder
+from svam_train.training.run_folder import RunFolder
 
 STAGE = "ablation"
 
@@ -129,15 +128,7 @@ def check_room_for_features(recipe: ActionRecipe, run: AblationRun) -> None:
     sets = len({run.parents.of(VARIANTS[name]) for name in run.plan.variants})
     sides = (run.training, run.held_out)
     needed = sets * sum(feature_bytes(EpisodeRows(side), recipe.config) for side in sides)
-    run.features.mkdir(parents=True, exist_ok=True)
-    there = sum(path.stat().st_size for path in run.features.glob("*.npy"))
-    free = shutil.disk_usage(run.features).free
-    if needed - there > free:
-        raise RunError(
-            f"{run.features}: features of all pictures take {needed / 1e9:.1f} GB, {there / 1e9:.1f} GB are "
-            f"there, {free / 1e9:.1f} GB are free; make room, name another folder with --features, or "
-            f"compute them anew at every step with --recipe.features none"
-        )
+    check_room(run.features, needed)
 
 
 def _config(recipe: ActionRecipe, run: AblationRun) -> dict[str, Any]:

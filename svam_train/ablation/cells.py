@@ -68,7 +68,7 @@ class Cell:
     def subject(self, loop: LoopSettings) -> Subject:
         """What is evaluated: these weights."""
         name = f"{self.variant.name}/seed_{self.seed}, weights {weights_hash(self.run)[:12]}"
-        return Subject(name, "eager", "model", loop)
+        return Subject(name, "eager", "model", loop, weights_hash(self.run))
 
     def missing_tasks(self, plan: AttemptPlan) -> tuple[str, ...]:
         """Tasks of the plan that were not tried yet; all of them where the cell is not trained.

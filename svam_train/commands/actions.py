@@ -21,6 +21,7 @@ class Actions:
     parent: Path = Path("runs/decouplers")
     """Finished run of the decouplers, or of this stage to go on from with other data."""
     run: Path = Path("runs/actions")
+    """Folder of this run."""
     data: DataOptions = field(default_factory=DataOptions)
     features: Path | None = None
     """Where features are kept with --recipe.features disk, which other runs can share; by default in the
@@ -58,9 +59,17 @@ def open_action_data(
     """
     from svam_ros.cobot import load_cobot, load_robot_profile
     from svam_ros.translation.preprocessing import ImagePreparation
-    from svam_train.episodes.episodes import EpisodeSet, RobotFacts
+    from svam_train.episodes.episodes import DataError, EpisodeSet, RobotFacts
 
-    data = open_stage_data(options, recipe.config.image_encoder.image_size, recipe.held_out_share)
+    actions, joints = recipe.config.action_expert.action_dim, len(load_cobot().joint_names)
+    if actions != joints:
+        raise DataError(
+            f"network '{recipe.network}' acts with {actions} numbers, the Cobot has {joints} joints: its "
+            f"action expert is for another robot, whose episodes cannot be read here; use --config cobot"
+        )
+    data = open_stage_data(
+        options, recipe.config.image_encoder.image_size, recipe.held_out_share, recipe.frame_spacing
+    )
     robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     image = ImagePreparation(**data.facts["image"])
     training, held_out = (

@@ -20,6 +20,7 @@ class CheckData:
     """Look at a folder of demonstrations, MCAP episodes or a LeRobot v3.0 data set, episode by episode."""
 
     path: tyro.conf.Positional[Path]
+    """The folder."""
     profile: str = PolicyParameters.profile
     """Robot profile that the episodes have to be of: a name, or a path to a file of your own."""
     image: ImagePreparation = TINY_IMAGE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.decouplers import PRESETS, DecouplersRecipe
+from svam_train.recipes.teachers import PRESETS as TEACHERS
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Decouplers:
     """Stage 2: the decouplers learn to see in one step what teachers see in the model's own videos."""
 
     run: Path = Path("runs/decouplers")
+    """Folder of this run."""
     video: Path = Path("runs/video")
     """Finished run of stage 1."""
     data: DataOptions = field(default_factory=DataOptions)
@@ -45,8 +47,9 @@ def run(options: Decouplers) -> None:
     from svam_train.stages.decoupler_run import QUALITY_FILE, DecouplerRun, train_decouplers
 
     recipe = options.recipe
+    _check_teachers(options)
     image_size = NETWORKS[recipe.network].image_encoder.image_size
-    data = open_stage_data(options.data, image_size, recipe.held_out_share)
+    data = open_stage_data(options.data, image_size, recipe.held_out_share, recipe.frame_spacing)
     what = DecouplerRun(
         training=data.training,
         held_out=data.held_out,
@@ -65,3 +68,12 @@ def run(options: Decouplers) -> None:
         told = stack.enter_context(EpisodeProgress()).told if recipe.cached_examples else None
         train_decouplers(recipe, what, resume=options.resume, told=told)
     tell(f"{options.run / QUALITY_FILE}: how well it foresees; go on with 'svam-train actions'")
+
+
+def _check_teachers(options: Decouplers) -> None:
+    """Before anything is opened: the public teachers see pictures of the published size only."""
+    if options.recipe.network in TEACHERS and options.teachers is None:
+        raise ValueError(
+            f"network '{options.recipe.network}' has teachers of its own: train them with "
+            f"'svam-train teachers', and give --teachers runs/teachers"
+        )

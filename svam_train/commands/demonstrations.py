@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from svam_ros.parameters import TaskName
 from svam_train.training.progress_bar import progress_bar
@@ -18,19 +18,26 @@ class Demonstrations:
     """
 
     folder: Path = Path("runs/demonstrations")
+    """Where they are and shall be."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)
-    """Those that ``count`` is about."""
+    """Those that --count is about."""
     count: int = 0
     """Of each of the tasks that has no number of its own below."""
     lift_pot: int | None = None
+    """Of this task, instead of --count."""
     place_to_pot: int | None = None
+    """Of this task, instead of --count."""
     place_to_pot_hard: int | None = None
+    """Of this task, instead of --count."""
     pour: int | None = None
+    """Of this task, instead of --count."""
     shared_scenes: float | None = None
     """Share of scenes in which other tasks are possible too, so that the instruction matters; default is
     that of the recipe."""
     varied_looks: float | None = None
     """Share of scenes with light, colours and camera mount of their own; default is that of the recipe."""
+    config: Literal["tiny", "cobot"] = "tiny"
+    """The recipe that shall learn from them: it says how large pictures are and how far apart."""
     workers: int = 2
     """Processes that record at the same time."""
 
@@ -57,9 +64,9 @@ def run(options: Demonstrations) -> None:
         ValueError: the options cannot be, or the folder was recorded in another way.
     """
     from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
-    from svam_train.demonstrations.recording_recipe import RECORDING
+    from svam_train.demonstrations.recording_recipe import recording_for
 
-    wanted, recipe = options.wanted(), RECORDING
+    wanted, recipe = options.wanted(), recording_for(options.config)
     if options.shared_scenes is not None:
         recipe = replace(recipe, shared_scenes=options.shared_scenes)
     if options.varied_looks is not None:

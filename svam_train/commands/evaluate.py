@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from rich.console import Console
 
 from svam_ros.parameters import EngineName, TaskName
-from svam_train.evaluation.loop_settings import LoopSettings, PolicyName
+from svam_train.evaluation.loop_settings import WITH_NETWORK, LoopSettings, PolicyName
 from svam_train.training.progress_bar import progress_bar
 
 if TYPE_CHECKING:  # MuJoCo loads with it
@@ -75,7 +75,8 @@ def run(options: Evaluate) -> None:
         )
     films = None if options.film is None else Films(options.film, options.film_failures)
     plan = AttemptPlan(options.task, options.episodes, options.seed, options.loop, films)
-    subject = Subject(options.model, options.engine, options.policy, None if options.ros else options.loop)
+    loop = None if options.ros else options.loop
+    subject = Subject(options.model, options.engine, options.policy, loop, _weights(options))
     attempts: list[Attempt] = []
     with ExitStack() as stack:
         stack.callback(lambda: _tell(options, summarise(attempts, subject)))
@@ -85,6 +86,15 @@ def run(options: Evaluate) -> None:
             bar.show(f"{made.task} seed {made.seed}: {'done' if made.success else 'not done'}")
             if options.report is not None:
                 options.report.write_text(reports_to_json(summarise(attempts, subject)), encoding="utf-8")
+
+
+def _weights(options: Evaluate) -> str | None:
+    """sha256 of what is evaluated, where it is a network."""
+    from svam_ros.artifacts.model_directory import WEIGHTS_FILE, open_model
+
+    if options.policy not in WITH_NETWORK or options.engine == "scripted":
+        return None
+    return open_model(options.model).manifest.files[WEIGHTS_FILE]
 
 
 def _attempts(options: Evaluate, plan: AttemptPlan) -> Iterator[Attempt]:

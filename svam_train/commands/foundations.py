@@ -38,7 +38,9 @@ def run(options: Foundations) -> None:
     from svam_train.training.run_folder import RunFolder
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
-    data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
+    data = open_stage_data(
+        options.data, config.image_encoder.image_size, recipe.held_out_share, recipe.frame_spacing
+    )
     facts = {"stage": "autoencoder", "recipe": asdict(recipe), "data": data.facts}
     folder = RunFolder(options.runs / AUTOENCODER_FOLDER, facts)
     objective = AutoencoderObjective(recipe, config, data.training, data.held_out)

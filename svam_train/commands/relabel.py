@@ -18,7 +18,7 @@ from svam_train.training.progress_bar import progress_bar
 class Relabel:
     """Let the expert take over from a model on training scenes, and record what it does (DAgger).
 
-    Before there is a model, ``--led-by clumsy_expert`` leads the arms astray: an expert that is some
+    Before there is a model, '--led-by clumsy_expert' leads the arms astray: an expert that is some
     centimetres wrong about where the objects are.
 
     Ctrl-C may end it at any time; the same command goes on where it ended.
@@ -27,8 +27,9 @@ class Relabel:
     led_by: Literal["model", "clumsy_expert"] = "model"
     """Who drives until the expert takes over."""
     model: str = "tiny"
-    """A model directory, or the name of one that ships; not used with ``--led-by clumsy_expert``."""
+    """A model directory, or the name of one that ships; not used with '--led-by clumsy_expert'."""
     tasks: tuple[TaskName, ...] = get_args(TaskName)
+    """One or several; all by default."""
     episodes: int = 50
     """Scenes of each task to try; not every one gives an episode."""
     first_seed: int = 0
@@ -36,7 +37,7 @@ class Relabel:
     folder: Path = Path("runs/demonstrations")
     """Folder with demonstrations: the episodes are recorded like these, and put beside them."""
     engine: EngineName = "eager"
-    """The way to run the network; not used with ``--led-by clumsy_expert``."""
+    """The way to run the network; not used with '--led-by clumsy_expert'."""
     loop: LoopSettings = field(default_factory=LoopSettings)
     """The loop in which the model drives; which scenes are shared and vary is as for the demonstrations."""
     workers: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,33 +43,43 @@ class StageData:
     """For the run's config: a run is resumed with the same data only."""
 
 
-def open_stage_data(options: DataOptions, image_size: int, held_out_share: float) -> StageData:
+def open_stage_data(
+    options: DataOptions, image_size: int, held_out_share: float, frame_spacing: int | None = None
+) -> StageData:
     """Open, check and split.
 
     Args:
         options: what the user said.
         image_size: of the network, pixels.
         held_out_share: of the episodes.
+        frame_spacing: control steps between two frames of the video, in stages that look at several.
 
     Raises:
-        DataError: the data is not there or must not be trained on.
+        DataError: the data is not there or must not be trained on, or has no pictures where frames are.
     """
     from svam_ros.cobot import load_cobot, load_robot_profile
     from svam_ros.translation.preprocessing import ImagePreparation
     from svam_train.episodes.batches import EpisodeRows
     from svam_train.episodes.checks import check_episodes
-    from svam_train.episodes.episodes import RobotFacts
+    from svam_train.episodes.episodes import DataError, RobotFacts
     from svam_train.episodes.sources import open_episodes
     from svam_train.episodes.splits import split
 
     robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     preparation = ImagePreparation(options.crop, image_size, "area")
+    settings = replace(options.source, stride=options.source.stride_for(frame_spacing))
     with EpisodeProgress() as progress:
-        episodes = open_episodes(options.path, preparation, robot, options.source, progress.told)
+        episodes = open_episodes(options.path, preparation, robot, settings, progress.told)
     check_episodes(episodes, robot, preparation)
-    training, held_out = split(episodes, held_out_share, SPLIT_SEED)
+    training, held_out = (EpisodeRows(side) for side in split(episodes, held_out_share, SPLIT_SEED))
+    if frame_spacing is not None and frame_spacing % training.stride:
+        raise DataError(
+            f"{episodes.name}: its pictures are {training.stride} control steps apart, the video's frames "
+            f"{frame_spacing}: choose a multiple as --recipe.frame-spacing, or, where the episodes were "
+            f"imported, another --data.source.stride"
+        )
     facts = {"name": episodes.name, "fingerprint": episodes.fingerprint, "image": asdict(preparation)}
-    return StageData(EpisodeRows(training), EpisodeRows(held_out), facts)
+    return StageData(training, held_out, facts)
 
 
 class EpisodeProgress:
@@ -87,6 +97,8 @@ class EpisodeProgress:
 
     def told(self, done: int, total: int, name: str) -> None:
         """So many are done, and which one is next."""
+        if not _is_first_process():
+            return
         if self._bar is None:
             self._bar = self._stack.enter_context(progress_bar(total))
         self._bar.show(name, min(done, 1))
@@ -94,8 +106,12 @@ class EpisodeProgress:
 
 def tell(sentence: str) -> None:
     """Print it once, however many processes train."""
-    if int(os.environ.get("RANK", "0")) == 0:
+    if _is_first_process():
         print(sentence)
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def process_device() -> torch.device:

@@ -20,6 +20,8 @@ class Command:
     examples: tuple[str, ...]
     recipes: str = ""
     """Module of :mod:`svam_train.recipes` whose presets ``--config`` chooses the field ``recipe`` from."""
+    starts_over: bool = False
+    """What Ctrl-C interrupted is not gone on with by the same command."""
 
     @property
     def options_class(self) -> type[Any]:
@@ -111,6 +113,7 @@ COMMANDS = (
             "svam-train evaluate --model models/mine",
             "svam-train evaluate --model models/mine --episodes 100 --report report.json",
         ),
+        starts_over=True,
     ),
     Command(
         "ablation",

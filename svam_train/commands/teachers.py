@@ -14,6 +14,7 @@ class Teachers:
     """Train a network's own reference encoders on what simulation knows: they teach the decouplers."""
 
     run: Path = Path("runs/teachers")
+    """Folder of this run."""
     data: DataOptions = field(default_factory=DataOptions)
     resume: bool = False
     """Go on where the run stands."""

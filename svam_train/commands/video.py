@@ -31,6 +31,7 @@ class Video:
     """
 
     run: Path = Path("runs/video")
+    """Folder of this run."""
     data: DataOptions = field(default_factory=DataOptions)
     autoencoder: Path | None = None
     """A finished autoencoder run; backbone and text encoder start from nothing."""
@@ -61,7 +62,9 @@ def run(options: Video) -> None:
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
     _check_start(options)
-    data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
+    data = open_stage_data(
+        options.data, config.image_encoder.image_size, recipe.held_out_share, recipe.frame_spacing
+    )
     objective, tokenizer = _objective(options, config, data)
     parents = {} if options.autoencoder is None else {"autoencoder": options.autoencoder}
     facts = {"stage": "video", "recipe": asdict(recipe), "data": data.facts}

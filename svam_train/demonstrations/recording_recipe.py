@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import dacite
 import numpy as np
 
+from svam_ros.networks.presets import PRESETS as NETWORKS
 from svam_ros.parameters import PolicyParameters
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.open_settings import OpenSettings
 from svam_train.episodes.sources import RECIPE_FILE
+from svam_train.recipes.video import PRESETS as VIDEO_RECIPES
 
 
 class SceneKind(NamedTuple):
@@ -74,6 +77,18 @@ class RecordingRecipe:
 RECORDING = RecordingRecipe(ImagePreparation("centre_square", 128, "area"), grid=32)
 """How demonstrations for the network ``tiny`` are recorded: with its pictures, and with truths that can be
 averaged to its feature grid and to the finer one of its teachers."""
+
+
+def recording_for(config: str) -> RecordingRecipe:
+    """How demonstrations for the recipes of this name are recorded: :data:`RECORDING`, but for the pictures.
+
+    Raises:
+        KeyError: there are no such recipes.
+    """
+    video = VIDEO_RECIPES[config]
+    size = NETWORKS[video.network].image_encoder.image_size
+    stride = OpenSettings().stride_for(video.frame_spacing)
+    return replace(RECORDING, image=replace(RECORDING.image, size=size), stride=stride)
 
 
 def keep_recipe(folder: Path, recipe: RecordingRecipe) -> None:

@@ -13,7 +13,6 @@ from svam_ros.translation.preprocessing import ImagePreparation
 from svam_ros.translation.rejection import RejectedMessage
 from svam_train.episodes.episodes import DataError, Episode, Episodes, RobotFacts
 from svam_train.episodes.robot_checks import check_camera, check_joint_names
-from svam_train.episodes.statistics import IdentifiedStatistics
 
 LIMIT_TOLERANCE = 0.25
 """Of a joint's range: measured joints may stand a little outside, degrees and millimetres are far outside."""
@@ -35,7 +34,6 @@ def check_episodes(
     episodes: Episodes,
     robot: RobotFacts,
     preparation: ImagePreparation,
-    statistics: IdentifiedStatistics | None = None,
 ) -> None:
     """Refuse data that must not be trained on.
 
@@ -43,7 +41,6 @@ def check_episodes(
         episodes: the data.
         robot: joints and camera of the robot that is trained for.
         preparation: how the network wants its pictures.
-        statistics: those that training shall use, if they were not computed from these episodes just now.
 
     Raises:
         DataError: names the data set or the first episode that is wrong, and what to do.
@@ -52,8 +49,6 @@ def check_episodes(
     for verdict in verdicts(episodes, robot, preparation):
         if verdict.problem is not None:
             raise DataError(f"{episodes.name}: episode '{verdict.identity}': {verdict.problem}")
-    if statistics is not None:
-        statistics.check(episodes)
 
 
 def check_whole(episodes: Episodes, robot: RobotFacts, preparation: ImagePreparation) -> None:

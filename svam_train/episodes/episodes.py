@@ -7,8 +7,8 @@ episodes need no more memory than a few.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
@@ -189,10 +189,6 @@ class EpisodeSet:
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
-
-    def subset(self, name: str, episodes: Sequence[Episode]) -> EpisodeSet:
-        """Some of the episodes, under a name that says which."""
-        return replace(self, name=f"{self.name} {name}", episodes=tuple(episodes))
 
     @cached_property
     def fingerprint(self) -> str:

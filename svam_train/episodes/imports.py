@@ -77,7 +77,7 @@ class Imports:
         except OSError as error:
             raise DataError(
                 f"{path}: imported pictures cannot be kept here ({error}); make room, or name another folder "
-                f"(cache)"
+                f"(--cache; in a stage --data.source.cache)"
             ) from error
         return open_episode_file(path)
 

@@ -91,7 +91,10 @@ def _camera_key(root: Path, features: dict[str, Any], camera: str | None) -> str
     if camera is not None and camera not in videos:
         raise DataError(f"{root}: camera '{camera}' is none of its videos {videos}")
     if camera is None and len(videos) != 1:
-        raise DataError(f"{root}: has the videos {videos}; say which one is the front camera's (camera)")
+        raise DataError(
+            f"{root}: has the videos {videos}; say which one is the front camera's "
+            f"(--camera; in a stage --data.source.camera)"
+        )
     return camera or videos[0]
 
 

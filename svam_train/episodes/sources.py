@@ -120,7 +120,9 @@ def _survey(
 def _with_way_out(error: DataError) -> DataError:
     if not isinstance(error, CorruptShard):
         return error
-    return CorruptShard(f"{error}; or pass over damaged files (skip_corrupt, --skip-corrupt)")
+    return CorruptShard(
+        f"{error}; or pass over damaged files (--skip-corrupt; in a stage --data.source.skip-corrupt)"
+    )
 
 
 def _candidates(
@@ -145,7 +147,7 @@ def _candidates(
     if recordings:
         _check_recipe(path, preparation, robot)
         return [_Candidate(file.name, partial(open_episode_file, file)) for file in recordings]
-    imported = ImportSettings(preparation, robot, settings.stride, settings.camera)
+    imported = ImportSettings(preparation, robot, settings.stride_for(None), settings.camera)
     imports = Imports(settings.cache or path / FOLDER, imported)
     if messages:
         return list(_mcap_candidates(path, messages, imports, imported, settings.keep_unsuccessful))

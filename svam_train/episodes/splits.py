@@ -29,8 +29,8 @@ def split(episodes: Episodes, held_out_share: float, seed: int) -> tuple[Episode
     if not all(sides):
         raise DataError(
             f"{episodes.name}: of {len(episodes)} episodes {len(sides[0])} are left to train on and "
-            f"{len(sides[1])} are held out; both are needed: record more, or choose another share than "
-            f"{held_out_share:g} or another seed than {seed}"
+            f"{len(sides[1])} are held out; both are needed: record more, or choose another "
+            f"--recipe.held-out-share than {held_out_share:g}"
         )
     training, held_out = (
         EpisodeSet(f"{episodes.name} {name}", episodes.robot, episodes.preparation, tuple(side))

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from dacite import Config, DaciteError, from_dict
+from numpy.typing import NDArray
 
-from svam_ros.networks.normalization import AffineNormalization, Statistics, fit_normalization
-from svam_ros.types import FloatArray
+from svam_ros.networks.normalization import Statistics, fit_normalization
 from svam_train.episodes.episodes import DataError, Episodes
 
+FAR_OUTSIDE = 8.0
+"""Normalised: data of the same robot stays within 2 of a range and within 8 standard deviations."""
 SMALLEST_SCALE = 0.02
 """rad and m: a joint that hardly moves is not blown up to the whole range."""
 
@@ -40,16 +41,27 @@ class IdentifiedStatistics:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def check(self, episodes: Episodes) -> None:
-        """Refuse to train with the statistics of other data.
+        """Refuse to go on training with the statistics of other data that are nothing like this data.
 
         Raises:
-            DataError: they are not those of ``episodes``.
+            DataError: targets or joints of ``episodes`` lie far outside what the statistics know.
         """
-        if self.data != episodes.fingerprint:
+        if self.data == episodes.fingerprint:
+            return
+        for index in range(len(episodes)):
+            episode = episodes[index]
+            for what, values in (("targets", episode.targets), ("joints", episode.joints)):
+                self._check_values(f"{episodes.name}: episode '{episode.identity}'", what, values, episodes)
+
+    def _check_values(self, where: str, what: str, values: NDArray[np.float32], episodes: Episodes) -> None:
+        known = self.statistics.joints if what == "joints" else self.statistics.actions
+        far = np.abs(known.normalise(values.astype(np.float64))).max(axis=0)
+        joint = int(far.argmax())
+        if far[joint] > FAR_OUTSIDE:
             raise DataError(
-                f"{episodes.name}: the statistics {self.id[:12]} were computed from other data (fingerprint "
-                f"{self.data[:12]}, this is {episodes.fingerprint[:12]}): train on that data, or compute "
-                f"them anew and train from the first step"
+                f"{where}: '{what}' of {episodes.robot.joint_names[joint]} go to {far[joint]:.1f} times what "
+                f"the parent run's statistics {self.id[:12]} know: they are not of such data; start from the "
+                f"decouplers, so that they are computed anew"
             )
 
     def to_json(self) -> str:
@@ -76,62 +88,27 @@ class IdentifiedStatistics:
 
 
 def fit_statistics(
-    episodes: Episodes,
-    pred_horizon: int,
-    *,
-    relative_to_joints: Sequence[bool] | None = None,
-    method: Literal["range", "moments"] = "range",
+    episodes: Episodes, *, method: Literal["range", "moments"] = "range"
 ) -> IdentifiedStatistics:
-    """Statistics of all targets and all measured joints.
+    """Statistics of all targets, which are absolute, and of all measured joints.
 
     Args:
         episodes: of training alone; held-out episodes must not be looked at.
-        pred_horizon: actions predicted at once; matters where they are relative.
-        relative_to_joints: ``(14,)``, where an action is the way from the joint measured at the row's
-            picture; ``None`` for absolute targets everywhere.
         method: see :func:`svam_ros.networks.normalization.fit_normalization`.
 
     Raises:
-        DataError: nothing to compute them from, not finite, or flags that do not fit the joints.
+        DataError: nothing to compute them from, or not finite.
     """
     if not len(episodes):
         raise DataError(f"{episodes.name}: no episodes to compute statistics from")
-    names = episodes.robot.joint_names
-    relative = (False,) * len(names) if relative_to_joints is None else tuple(relative_to_joints)
-    if len(relative) != len(names):
-        raise DataError(
-            f"relative_to_joints has {len(relative)} flags, {episodes.name} has {len(names)} joints"
-        )
     everything = [episodes[index] for index in range(len(episodes))]
     joints = np.concatenate([episode.joints for episode in everything]).astype(np.float64)
     targets = np.concatenate([episode.targets for episode in everything]).astype(np.float64)
     try:
-        actions = fit_normalization(targets, method, smallest_scale=SMALLEST_SCALE)
-        if any(relative):
-            ways = _ways_from_joints(episodes, pred_horizon)
-            ahead = fit_normalization(ways, method, smallest_scale=SMALLEST_SCALE)
-            actions = _chosen(relative, ahead, actions)
-        measured = fit_normalization(joints, method, smallest_scale=SMALLEST_SCALE)
+        actions, measured = (
+            fit_normalization(values, method, smallest_scale=SMALLEST_SCALE) for values in (targets, joints)
+        )
     except ValueError as error:
         raise DataError(f"{episodes.name}: {error}") from error
-    return IdentifiedStatistics(Statistics(actions, measured, relative), episodes.fingerprint)
-
-
-def _ways_from_joints(episodes: Episodes, pred_horizon: int) -> FloatArray:
-    """``(n, 14)``: every action of every chunk, less the joints at the chunk's picture."""
-    ways = []
-    for index in range(len(episodes)):
-        episode = episodes[index]
-        chunks = episode.chunks(np.arange(len(episode)), pred_horizon)
-        ways.append((chunks - episode.joints[:, None]).reshape(-1, chunks.shape[-1]))
-    return np.concatenate(ways)
-
-
-def _chosen(
-    relative: Sequence[bool], ahead: AffineNormalization, absolute: AffineNormalization
-) -> AffineNormalization:
-    """``ahead`` in the relative dimensions, ``absolute`` in the others."""
-    return AffineNormalization(
-        tuple(np.where(relative, ahead.offset, absolute.offset).tolist()),
-        tuple(np.where(relative, ahead.scale, absolute.scale).tolist()),
-    )
+    absolute = (False,) * targets.shape[1]
+    return IdentifiedStatistics(Statistics(actions, measured, absolute), episodes.fingerprint)

@@ -26,6 +26,8 @@ class Subject:
     policy: PolicyName = "model"
     loop: LoopSettings | None = None
     """``None``: through the real nodes in real time, over ROS 2."""
+    weights: str | None = None
+    """sha256 of the model's weights; ``None`` for a policy without a network."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ from svam_ros.parameters import PolicyParameters, TunableGuardSettings
 
 PolicyName = Literal["model", "blind", "wrong_instruction", "replay", "random"]
 """A model, the model without the image, the model told another task, a demonstration, or chance."""
+WITH_NETWORK: tuple[PolicyName, ...] = ("model", "blind", "wrong_instruction")
+"""Those whose results are of a model's weights."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What a closed loop is run with; the defaults are those of the nodes and of ``svam demo``.
+    """What a closed loop is run with; the defaults are those of the nodes, but the latency, which is theirs
+    to measure.
 
     Raises:
         ValueError: a number is out of its range.

@@ -200,8 +200,3 @@ class PolicyChoice:
         opened = open_model(resolve_model(self.model)) if isinstance(self.model, str) else self.model
         manifest = opened.manifest
         return manifest.pred_horizon, manifest.exec_horizon
-
-
-def engine_policy(model: Path | str, *, blind: bool = False) -> EnginePolicy:
-    """A model directory, or the name of a shipped model, on the reference engine."""
-    return EnginePolicy(create_engine("eager", model), blind)

@@ -23,6 +23,7 @@ from svam_ros.networks.svam import Svam
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.statistics import IdentifiedStatistics
 from svam_train.evaluation.evaluation_report import EvaluationReport
+from svam_train.evaluation.loop_settings import WITH_NETWORK
 from svam_train.publishing.model_card import CardFacts, RunFacts, data_sentence, model_card
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.action_run import STAGE
@@ -54,9 +55,11 @@ def publish_run(
         hardware: on what it was trained, in general terms; by default what the runs noted.
 
     Raises:
-        RunError: a run is not finished, not there any more, or none of stage 3.
+        RunError: a run is not finished, not there any more, or none of stage 3; or the reports are of several
+            models, or do not say of which.
         DataError: the run's statistics are not those that it was trained with.
-        ModelDirectoryError: weights are not finite, or ``out`` is something else than a model directory.
+        ModelDirectoryError: weights are not finite, the reports are of others, or ``out`` is something else
+            than a model directory.
     """
     finished = _read(run)
     recipe = finished.recipe
@@ -84,8 +87,21 @@ def publish_run(
         image=ImagePreparation(**finished.data["image"]),
         provenance=_provenance(run, out, finished, reports),
         documents={"README.md": model_card(card), **configs},
+        measured_weights=_measured_weights(reports),
     )
     return save_model(out, contents)
+
+
+def _measured_weights(reports: Sequence[EvaluationReport]) -> str | None:
+    """The weights that the reports are of; baselines without a network are of none."""
+    of_network = [report.subject for report in reports if report.subject.policy in WITH_NETWORK]
+    weights = {subject.weights for subject in of_network}
+    if len(weights) > 1 or None in weights:
+        raise RunError(
+            f"the reports are of {len(weights)} sets of weights, or do not say of which: evaluate one "
+            f"published model, and give its reports alone"
+        )
+    return weights.pop() if weights else None
 
 
 def _provenance(

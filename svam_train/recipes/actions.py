@@ -68,8 +68,8 @@ class CommittedPrefix:
 class ReadOutWeights:
     """Weights of losses that ground the Uni-Perceiver's latents in what simulation knows.
 
-    For networks that start from nothing: measured joints predict most of a motion, and without these the
-    latents take long to look at the objects.
+    For networks that start from nothing: most of a motion follows from where the arms are, and without
+    these the latents take long to look at the objects.
     """
 
     places: float = 0.0
@@ -87,10 +87,10 @@ class ActionRecipe:
     """
 
     network: str
-    """Preset of :mod:`svam_ros.networks.presets`."""
+    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
     training: TrainingSettings
     frame_spacing: int
-    """Control steps between two frames of the video model; of use to ``read_outs.places`` alone."""
+    """Control steps between two frames of the video model; the same in all stages."""
     pred_horizon: int = 16
     """Actions predicted at once."""
     noise: ActionNoise = field(default_factory=ActionNoise)
@@ -102,7 +102,7 @@ class ActionRecipe:
     """Noise of the video model: drawn for every row and step, as published; or that of the engine with seed
     0 for all, so that a picture has one set of features."""
     features: FeatureCaching = "none"
-    """Where the frozen part's outputs are kept: needs ``fixed`` noise and pictures as they are."""
+    """Where the frozen part's outputs are kept: needs 'fixed' noise and pictures as they are."""
     decoupler_dropout: bool = False
     """Leave the frozen decouplers' dropout on, as the published training did."""
     joint_dropout: float = 0.0
@@ -111,7 +111,8 @@ class ActionRecipe:
     prefix: CommittedPrefix = field(default_factory=CommittedPrefix)
     read_outs: ReadOutWeights = field(default_factory=ReadOutWeights)
     statistics: Literal["range", "moments"] = "range"
-    """How actions and joints are normalised; both over all training episodes."""
+    """How actions and joints are normalised; both over all training episodes. What goes on from an earlier
+    run of this stage keeps that run's."""
     held_out_share: float = 0.05
     """Of the episodes, for looking only."""
     held_out_rows: int = 256

@@ -16,7 +16,7 @@ class AutoencoderRecipe:
     """
 
     network: str
-    """Preset of :mod:`svam_ros.networks.presets`."""
+    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
     training: TrainingSettings
     frame_spacing: int = 8
     """Control steps between two pictures of a clip; the number of pictures is the network's."""

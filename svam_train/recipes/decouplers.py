@@ -18,7 +18,7 @@ class DecouplersRecipe:
     """
 
     network: str
-    """Preset of :mod:`svam_ros.networks.presets`."""
+    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
     training: TrainingSettings
     frame_spacing: int
     """Control steps between two frames, as the video model was trained with."""

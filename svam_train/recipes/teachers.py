@@ -16,7 +16,7 @@ class TeachersRecipe:
     """
 
     network: str = "tiny"
-    """Preset of :mod:`svam_ros.networks.presets` whose reference encoders these are."""
+    """Whose reference encoders these are, by name; only tiny has small ones of its own."""
     truth_grid: int = 32
     """Patches along a side at which classes and depth are learnt: a multiple of the encoders' grid. Each
     token answers for a square of them."""

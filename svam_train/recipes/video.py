@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from svam_train.recipes.training_settings import TrainingSettings
 
@@ -37,7 +38,7 @@ class VideoNoise:
 class VideoSampling:
     """How a video is drawn from the model in several steps.
 
-    Levels go from the highest, which is that of the policy's one pass, down to ``sigma_min`` along
+    Levels go from the highest, which is that of the policy's one pass, down to sigma_min along
     equation 5 of Karras et al. 2022 (arXiv 2206.00364), then to zero.
 
     Raises:
@@ -45,7 +46,10 @@ class VideoSampling:
     """
 
     steps: int = 25
-    """Passes; with guidance each is one of twice the batch."""
+    """Levels; with guidance each pass is one of twice the batch."""
+    method: Literal["euler", "heun"] = "euler"
+    """Euler's takes one pass a level; Heun's corrects each step by a second one (Karras et al., algorithm 1
+    without churn)."""
     guidance_first: float = 1.0
     """Classifier-free guidance by the text in the first frame; 1 is none."""
     guidance_last: float = 3.0
@@ -67,7 +71,7 @@ class VideoRecipe:
     """
 
     network: str
-    """Preset of :mod:`svam_ros.networks.presets`."""
+    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
     training: TrainingSettings
     frame_spacing: int
     """Control steps between two frames; the number of frames is the network's."""

@@ -16,16 +16,17 @@ from svam_train.episodes.episodes import EpisodeSet
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.actions import ActionObjective, ActionRows, action_network
-from svam_train.stages.frozen_features import cache_features
+from svam_train.stages.frozen_features import cache_features, check_room, feature_bytes
 from svam_train.stages.inheritance import (
     STATISTICS_FILE,
     TOKENIZER_FILE,
     inherited_tokenizer,
     inherited_weights,
+    lineage,
 )
 from svam_train.stages.instruction_texts import InstructionTexts
 from svam_train.training.loop import train
-from svam_train.training.run_folder import RunFolder
+from svam_train.training.run_folder import RunError, RunFolder, load_config
 
 STAGE = "actions"
 
@@ -76,20 +77,23 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         DataError: the data does not hold what the recipe wants.
         RunError: the run or its parent cannot be used.
     """
+    _check_frame_spacing(recipe, run.parent)
     network = action_network(recipe, inherited_weights(run.parent))
     if run.change is not None:
         run.change.apply(network)
     network = network.to(run.device).eval()
     tokenizer = inherited_tokenizer(run.parent, recipe.config.text)
     statistics = _statistics(recipe, run)
+    kept = (run.features or run.folder / "features") if recipe.features == "disk" else None
+    both = [EpisodeRows(episodes) for episodes in (run.training, run.held_out)]
+    if recipe.features != "none":
+        check_room(kept, sum(feature_bytes(rows, recipe.config) for rows in both))
     sides = []
-    for episodes in (run.training, run.held_out):
-        rows = EpisodeRows(episodes)
+    for rows in both:
         texts = InstructionTexts(rows.instructions, tokenizer, network)
         if recipe.features == "none":
             sides.append(ActionRows(rows, texts))
             continue
-        kept = (run.features or run.folder / "features") if recipe.features == "disk" else None
         sides.append(ActionRows(rows, texts, cache_features(rows, network, texts, kept, told)))
     objective = ActionObjective(recipe, network, statistics.statistics, sides[0], sides[1])
     config = {
@@ -104,6 +108,18 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
     if PartialState().is_main_process:
         _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())
         _write(run.folder / STATISTICS_FILE, statistics.to_json())
+
+
+def _check_frame_spacing(recipe: ActionRecipe, parent: Path) -> None:
+    """Refuse to read another moment into the video's later frames than the stages before did."""
+    for folder in lineage(parent):
+        config = load_config(folder)
+        theirs = config.get("recipe", {}).get("frame_spacing", recipe.frame_spacing)
+        if config.get("stage") in ("video", "decouplers") and theirs != recipe.frame_spacing:
+            raise RunError(
+                f"{folder}: its video has frames {theirs} control steps apart, this recipe says "
+                f"{recipe.frame_spacing}: set --recipe.frame-spacing {theirs}"
+            )
 
 
 def _data_facts(run: ActionRun) -> dict[str, Any]:
@@ -121,8 +137,10 @@ def _statistics(recipe: ActionRecipe, run: ActionRun) -> IdentifiedStatistics:
     """Those of the data; of an earlier run of this stage its own, which its weights were trained with."""
     path = run.parent / STATISTICS_FILE
     if path.is_file():
-        return IdentifiedStatistics.from_json(path.read_text(encoding="utf-8"))
-    return fit_statistics(run.training, recipe.pred_horizon, method=recipe.statistics)
+        statistics = IdentifiedStatistics.from_json(path.read_text(encoding="utf-8"))
+        statistics.check(run.training)
+        return statistics
+    return fit_statistics(run.training, method=recipe.statistics)
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,16 +23,19 @@ from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.svam import Foresight, InstructionCondition, Svam
 from svam_ros.translation.preprocessing import image_to_network
 from svam_train.episodes.batches import EpisodeRows
-from svam_train.episodes.episodes import DataError, Episode, episode_digest
+from svam_train.episodes.episodes import DataError, Episode, Rows, episode_digest
+from svam_train.episodes.stored_rows import stored_rows
 from svam_train.stages.instruction_texts import InstructionTexts
 from svam_train.stages.pictures_at_once import pictures_at_once
 from svam_train.teachers.teacher import weights_fingerprint
+from svam_train.training.run_folder import RunError
 
 PARTS = ("features", "semantic", "geometric")
 _HALF_BYTES = 2
+_SUFFIX = ".npz"
 
-Features = dict[str, NDArray[np.float16]]
-"""By :data:`PARTS`, each ``(pictures, frames, tokens, width)``; float16 as weights are published."""
+Features = Mapping[str, Rows]
+"""By :data:`PARTS`, each ``(pictures, frames, tokens, width)`` float16, as weights are published."""
 Told = Callable[[int, int, str], None]
 """Is told how many of how many episodes are done, and which one is next."""
 
@@ -75,7 +81,12 @@ class CachedFeatures:
         places = [self._rows.where(int(row)) for row in rows]
         return {
             part: torch.from_numpy(
-                np.stack([self._features[episode.identity][part][picture] for episode, picture in places])
+                np.concatenate(
+                    [
+                        self._features[episode.identity][part][np.array([picture])]
+                        for episode, picture in places
+                    ]
+                )
             ).float()
             for part in PARTS
         }
@@ -85,6 +96,32 @@ def feature_bytes(rows: EpisodeRows, config: SvamConfig) -> int:
     """What the features of all pictures take, in memory or on disk."""
     width = config.backbone.feature_width + config.semantic_decoupler.width + config.geometric_decoupler.width
     return len(rows) * config.backbone.frames * config.grid**2 * width * _HALF_BYTES
+
+
+def check_room(folder: Path | None, needed: int) -> None:
+    """Before anything is computed.
+
+    Args:
+        folder: where features will be kept; ``None``: in memory.
+        needed: what those of all pictures take, bytes.
+
+    Raises:
+        RunError: the disk or the memory has too little room.
+    """
+    if folder is None:
+        free, there = int(psutil.virtual_memory().available), 0
+        way_out = "keep them on disk with --recipe.features disk"
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        there = sum(path.stat().st_size for path in folder.glob(f"*{_SUFFIX}"))
+        way_out = "make room, or name another folder with --features"
+    if needed - there > free:
+        raise RunError(
+            f"features of all pictures take {needed / 1e9:.1f} GB, of which {there / 1e9:.1f} GB are there, "
+            f"and {free / 1e9:.1f} GB are free {'in memory' if folder is None else f'in {folder}'}; "
+            f"{way_out}, or compute them anew at every step with --recipe.features none"
+        )
 
 
 def cache_features(
@@ -100,8 +137,8 @@ def cache_features(
         rows: the data set.
         network: frozen, in evaluation mode, on the device that it shall run on.
         texts: of the data set's instructions.
-        folder: where they are kept, a file an episode and part; ``None`` keeps them in memory. What is there
-            of the same pictures and weights is not made again, so this can be stopped at any time.
+        folder: where they are kept, a file an episode; ``None`` keeps them in memory. What is there of the
+            same pictures and weights is not made again, so this can be stopped at any time.
         told: progress.
 
     Raises:
@@ -121,7 +158,7 @@ def cache_features(
     return CachedFeatures(rows, features)
 
 
-def _compute(episode: Episode, network: Svam, texts: InstructionTexts) -> Features:
+def _compute(episode: Episode, network: Svam, texts: InstructionTexts) -> dict[str, NDArray[np.float16]]:
     device = next(network.parameters()).device
     noise = engine_latent_noise(network.config).to(device)
     states = texts.states_of(episode.instruction).to(device)
@@ -144,28 +181,37 @@ def _compute(episode: Episode, network: Svam, texts: InstructionTexts) -> Featur
 
 
 def _stored(path: Path, episode: Episode, network: Svam, texts: InstructionTexts) -> Features:
-    """The episode's features as arrays that stay on disk, made where they are not there."""
-    files = {part: path.with_name(f"{path.name}_{part}.npy") for part in PARTS}
+    """The episode's features as rows that stay on disk, made where they are not there."""
     try:
-        if not all(file.exists() for file in files.values()):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for part, array in _compute(episode, network, texts).items():
-                unfinished = files[part].with_suffix(f".{os.getpid()}.unfinished")
-                with unfinished.open("wb") as file:
-                    np.save(file, array)
-                os.replace(unfinished, files[part])
-        return {part: np.load(file, mmap_mode="r") for part, file in files.items()}
-    except (OSError, ValueError) as error:
+        if not path.exists():
+            _write(path, _compute(episode, network, texts))
+        with zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"'{broken}' in it is damaged")
+        return {part: stored_rows(path, part, np.dtype(np.float16)) for part in PARTS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path}: features cannot be kept there ({error}); delete what lies there, make room, or keep "
-            f"them in memory"
+            f"{path}: features cannot be kept there ({error}); delete the file to have it made again, make "
+            f"room, or keep them in memory"
         ) from error
+
+
+def _write(path: Path, features: Mapping[str, NDArray[np.float16]]) -> None:
+    """The file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, allow_pickle=False, **features)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _shard(folder: Path, episode: Episode, fingerprint: str) -> Path:
     """Named by all that decides what is in it."""
     content = hashlib.sha256(episode_digest(episode) + fingerprint.encode()).hexdigest()
-    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', episode.identity)}_{content[:16]}"
+    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', episode.identity)}_{content[:16]}{_SUFFIX}"
 
 
 def _frozen_fingerprint(network: Svam) -> str:

@@ -62,10 +62,6 @@ class VideoDecoder(nn.Module):
         decoded: Tensor = self(video / self.config.latent_scale)
         return decoded
 
-    def decode_frames(self, video: Tensor) -> Tensor:
-        """As :meth:`decode_video`, but within [0, 1], as teachers take frames."""
-        return ((self.decode_video(video).float() + 1.0) / 2.0).clamp(0.0, 1.0)
-
 
 def as_picture(rows: list[Tensor]) -> ImageArray:
     """Rows of pictures as one picture.

@@ -8,13 +8,14 @@ that one pass, and gives its features along with the video.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from svam_ros.networks.sampler import edm_scalings, sample_ddim
-from svam_ros.networks.svam import InstructionCondition, Svam
 from svam_ros.networks.svd_backbone import SIGMA, VideoBackbone
 from svam_train.recipes.video import VideoSampling
 
@@ -37,22 +38,16 @@ def noise_levels(sampling: VideoSampling) -> tuple[float, ...]:
     return (SIGMA, *(root**sampling.rho for root in between), 0.0)
 
 
-def sample_latents(
-    network: Svam,
-    first_frame_latents: Tensor,
-    condition: InstructionCondition,
-    noise: Tensor,
-    steps: int,
-    guidance: float,
-) -> Tensor:
-    """What a whole network foresees in ``steps`` steps; see :func:`sample_videos`.
-
-    Returns:
-        Latents ``(batch, frames, c, h, w)`` in units of unit variance.
-    """
-    sampling = VideoSampling(steps=steps, guidance_last=guidance)
-    video = sample_videos(network.video_backbone, first_frame_latents, condition.text_states, noise, sampling)
-    return video.latents
+def sample_heun(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """As :func:`svam_ros.networks.sampler.sample_ddim`, of second order but for the last step, to zero."""
+    x = noise * sigmas[0]
+    for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
+        slope = (x - denoise(x, step)) / sigma
+        ahead = x + (next_sigma - sigma) * slope
+        if next_sigma:
+            slope = (slope + (ahead - denoise(ahead, step + 1)) / next_sigma) / 2
+        x = x + (next_sigma - sigma) * slope
+    return x
 
 
 @torch.no_grad()
@@ -63,7 +58,7 @@ def sample_videos(
     noise: Tensor,
     sampling: VideoSampling,
 ) -> SampledVideo:
-    """Draw videos with Euler's method, guided by the text.
+    """Draw videos, guided by the text.
 
     Args:
         backbone: with its video head.
@@ -104,5 +99,6 @@ def sample_videos(
     # The noised video over sqrt(sigma^2 + 1), which a pass is given, is the noise itself in the first step.
     precise = noise.to(torch.promote_types(noise.dtype, torch.float32))
     paired = precise * math.sqrt(1.0 + 1.0 / SIGMA**2)
-    latents = sample_ddim(denoise, paired, sigmas)
+    method = sample_ddim if sampling.method == "euler" else sample_heun
+    latents = method(denoise, paired, sigmas)
     return SampledVideo(features[0], latents)

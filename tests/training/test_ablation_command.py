@@ -73,7 +73,7 @@ def test_every_cell_is_trained_and_tried_once_and_more_can_be_added(command, att
     assert rates == {"full": 1.0, "true_future": 0.0, "without_uni_perceiver": 0.0}
     assert numbers["foresight"] == {"generated": COSINES, "true_future": COSINES}
     assert numbers["recipe_differences"] == ["training.learning_rate"]
-    shards = list((tmp_path / "ablation" / "features").glob("*_features.npy"))
+    shards = list((tmp_path / "ablation" / "features").glob("*.npz"))
     assert len(shards) == 2 * 6  # six episodes, once for each of the two runs of decouplers
 
     assert main([*command, *chosen]) == EXIT_REFUSED

@@ -7,7 +7,7 @@ import pytest
 
 from svam_train.cli import EXIT_INTERRUPTED, EXIT_REFUSED, main
 from svam_train.commands import actions, teachers
-from svam_train.commands.table import COMMANDS, RECIPE
+from svam_train.commands.table import COMMANDS, RECIPE, Command
 from svam_train.recipes.actions import PRESETS
 from svam_train.training.interruption import Interrupted
 
@@ -103,7 +103,8 @@ def test_help_shows_the_presets_and_the_numbers_of_the_chosen_one(name, capsys):
         (["foundations"], "runs/demonstrations"),
         (["teachers"], "runs/demonstrations"),
         (["video"], "either --autoencoder"),
-        (["decouplers"], "runs/demonstrations"),
+        (["decouplers"], "give --teachers runs/teachers"),
+        (["decouplers", "--teachers", "runs/teachers"], "runs/demonstrations"),
         (["actions"], "runs/demonstrations"),
         (["relabel"], "does not say how the demonstrations beside it were recorded"),
         (["check-data", "nowhere"], "nowhere"),
@@ -136,6 +137,16 @@ def test_every_end_has_its_exit_code_and_a_sentence(raised, code, monkeypatch, c
     monkeypatch.setattr(teachers, "run", run)
     assert main(["teachers"]) == code
     assert capsys.readouterr().err.startswith("svam-train: ")
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [("teachers", True), ("evaluate", False)])
+def test_what_starts_over_after_ctrl_c_does_not_say_that_it_goes_on(command, goes_on, monkeypatch, capsys):
+    def run(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Command, "run", run)
+    assert main([command]) == EXIT_INTERRUPTED
+    assert ("the same command goes on" in capsys.readouterr().err) is goes_on
 
 
 def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch):

@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import time
+from typing import get_args, get_type_hints
 
 import numpy as np
 import psutil
 import pytest
 
 from svam_ros.cobot import load_robot_profile
-from svam_ros.networks.presets import TINY
+from svam_ros.networks.presets import PRESETS as NETWORKS
 from svam_ros.parameters import PolicyParameters
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera, SceneClass
@@ -23,7 +24,7 @@ from svam_ros.types import CameraFrame
 from svam_train.commands.demonstrations import Demonstrations
 from svam_train.demonstrations.generation import generate_demonstrations, missing_demonstrations
 from svam_train.demonstrations.recorded_scene import Cameras
-from svam_train.demonstrations.recording_recipe import RECORDING, recipe_of
+from svam_train.demonstrations.recording_recipe import RECORDING, recipe_of, recording_for
 from svam_train.demonstrations.scripted import record_demonstration
 from svam_train.episodes.demonstration_files import demonstration_path
 from svam_train.episodes.episode_files import open_episode_file
@@ -167,11 +168,19 @@ def test_the_seed_decides_about_scene_and_look_in_the_shares_asked_for():
         dataclasses.replace(recipe, shared_scenes=1.5)
 
 
+@pytest.mark.parametrize("config", get_args(get_type_hints(Demonstrations)["config"]))
+def test_what_is_recorded_fits_the_recipes_of_that_name(config):
+    recording = recording_for(config)
+    for recipes in (video, decouplers, actions):
+        recipe = recipes.PRESETS[config]
+        assert recording.image.size == NETWORKS[recipe.network].image_encoder.image_size
+        assert recipe.frame_spacing % recording.stride == 0
+
+
 def test_what_is_recorded_fits_the_tiny_network_and_its_teachers():
-    assert RECORDING.image.size == TINY.image_encoder.image_size
+    assert recording_for("tiny") == RECORDING
     assert RECORDING.grid % teachers.PRESETS["tiny"].truth_grid == 0
-    for recipes in (autoencoder, video, decouplers, actions):
-        assert recipes.PRESETS["tiny"].frame_spacing % RECORDING.stride == 0
+    assert autoencoder.PRESETS["tiny"].frame_spacing % RECORDING.stride == 0
 
 
 def test_tasks_share_scenes_that_only_the_instruction_tells_apart(coarse_recipe):

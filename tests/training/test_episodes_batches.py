@@ -64,7 +64,7 @@ def test_a_clip_shows_the_pictures_of_its_moments_and_ends_in_the_last_one(rows,
 def test_a_chunk_starts_one_period_after_its_picture_and_ends_in_the_last_target(
     rows, demonstrations, folder
 ):
-    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT), 8).statistics
+    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT)).statistics
     where = np.array([14, 20])
     batch = rows.chunks(where, statistics, 8)
     place = demonstrations[1]
@@ -78,7 +78,7 @@ def test_a_chunk_starts_one_period_after_its_picture_and_ends_in_the_last_target
 
 
 def test_a_row_does_not_depend_on_the_batch_that_it_is_in(rows, folder):
-    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT), 8).statistics
+    statistics = fit_statistics(open_episodes(folder, PREPARATION, ROBOT)).statistics
     together = rows.chunks(np.array([3, 17, 8]), statistics, 8) | rows.clips(np.array([3, 17, 8]), (0, 2))
     alone = rows.chunks(np.array([17]), statistics, 8) | rows.clips(np.array([17]), (0, 2))
     for name, values in together.items():

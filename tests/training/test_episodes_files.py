@@ -112,13 +112,12 @@ def test_what_must_not_be_learnt_is_refused_by_episode(changes, sentence, tmp_pa
     assert [v.problem is None for v in verdicts(data, ROBOT, PREPARATION)] == [True, False]
 
 
-def test_the_statistics_of_other_data_are_refused(tmp_path):
-    data = opened(record(tmp_path, 1, 2))
-    statistics = fit_statistics(data, 8)
-    check_episodes(data, ROBOT, PREPARATION, statistics)
-    record(tmp_path, 3)
-    with pytest.raises(DataError, match="were computed from other data"):
-        check_episodes(opened(tmp_path), ROBOT, PREPARATION, statistics)
+def test_statistics_that_do_not_know_the_data_are_refused(tmp_path):
+    statistics = fit_statistics(opened(record(tmp_path / "known", 1, 2)))
+    statistics.check(opened(record(tmp_path / "alike", 3)))
+    other = opened(record(tmp_path / "other", 4, targets=np.full((12, 14), 2.0, np.float32)))
+    with pytest.raises(DataError, match=r"'lift_pot_000004': 'targets' of \w+ go to .* times what"):
+        statistics.check(other)
 
 
 def test_another_robot_camera_or_preparation_is_refused(tmp_path):
@@ -135,7 +134,7 @@ def test_another_robot_camera_or_preparation_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"were prepared as .*size=64.*wants .*size=128"):
         check_episodes(data, ROBOT, dataclasses.replace(PREPARATION, size=128))
     with pytest.raises(DataError, match="no episodes"):
-        check_episodes(data.subset("none", ()), ROBOT, PREPARATION)
+        check_episodes(dataclasses.replace(data, episodes=()), ROBOT, PREPARATION)
 
 
 def test_demonstrations_of_the_simulation_pass_all_checks(recorded, coarse_recipe):

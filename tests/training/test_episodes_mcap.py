@@ -32,7 +32,7 @@ def test_pictures_and_joints_are_those_of_the_nodes_observations_and_nothing_els
     live = {o.stamp_ns: prepare_observation(o, SMALL) for o in seen}
     start_ns = min(ns for ns in live if ns >= START_NS + (COMMANDS_FROM_S - 0.04) * 1e9)
     data = open_episodes(recorded, SMALL, ROBOT)
-    batch = EpisodeRows(data).chunks(np.arange(len(episode)), fit_statistics(data, 8).statistics, 8)
+    batch = EpisodeRows(data).chunks(np.arange(len(episode)), fit_statistics(data).statistics, 8)
     assert len(episode) > 15
     for row in range(len(episode)):
         stamp_ns = start_ns + (row * 2 + episode.lateness[row]) * 40e6

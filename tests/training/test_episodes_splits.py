@@ -52,7 +52,7 @@ def test_a_split_with_an_empty_side_is_refused():
 
 def test_statistics_of_absolute_targets_are_ranges_of_the_targets():
     data = episodes(6)
-    fitted = fit_statistics(data, 4)
+    fitted = fit_statistics(data)
     targets = np.concatenate([e.targets for e in data]).astype(np.float64)
     low, high = np.percentile(targets, [1, 99], axis=0)
     np.testing.assert_allclose(fitted.statistics.actions.normalise(low), -1, atol=1e-9)
@@ -60,25 +60,8 @@ def test_statistics_of_absolute_targets_are_ranges_of_the_targets():
     assert not any(fitted.statistics.relative_to_joints)
 
 
-def test_statistics_of_relative_actions_are_of_the_ways_from_the_joints():
-    data = episodes(6)
-    relative = tuple(i not in (6, 13) for i in range(14))
-    fitted = fit_statistics(data, 4, relative_to_joints=relative, method="moments")
-    chunks = np.concatenate([e.chunks(np.arange(len(e)), 4) for e in data])
-    joints = np.concatenate([e.joints for e in data])
-    normalised = fitted.statistics.normalise_actions(chunks, joints).reshape(-1, 14)
-    ways = (chunks - joints[:, None]).reshape(-1, 14)
-    moves = np.array(relative) & (ways.std(axis=0) > 0.02)
-    assert moves.sum() >= 6
-    np.testing.assert_allclose(normalised.mean(axis=0)[moves], 0, atol=1e-9)
-    np.testing.assert_allclose(normalised.std(axis=0)[moves], 1, atol=1e-9)
-    absolute = fit_statistics(data, 4, method="moments").statistics.actions
-    assert fitted.statistics.actions.offset[6] == absolute.offset[6]
-    assert fitted.statistics.actions.scale[13] == absolute.scale[13]
-
-
 def test_the_identity_is_of_numbers_and_data_and_survives_the_file():
-    fitted = fit_statistics(episodes(6), 4)
+    fitted = fit_statistics(episodes(6))
     assert IdentifiedStatistics.from_json(fitted.to_json()) == fitted
     assert len(fitted.id) == 64
     elsewhere = dataclasses.replace(fitted, data="0" * 64)
@@ -90,20 +73,13 @@ def test_the_identity_is_of_numbers_and_data_and_survives_the_file():
         IdentifiedStatistics.from_json("{}")
 
 
-@pytest.mark.parametrize(
-    ("data", "flags", "sentence"),
-    [
-        (episodes(2), (True,), "relative_to_joints has 1 flags, made up has 14 joints"),
-        (episodes(2).subset("empty", ()), None, "no episodes to compute statistics from"),
-    ],
-)
-def test_statistics_of_nothing_or_with_other_flags_are_refused(data, flags, sentence):
-    with pytest.raises(DataError, match=sentence):
-        fit_statistics(data, 4, relative_to_joints=flags)
+def test_statistics_of_nothing_are_refused():
+    with pytest.raises(DataError, match="no episodes to compute statistics from"):
+        fit_statistics(dataclasses.replace(episodes(2), episodes=()))
 
 
 def test_statistics_of_numbers_that_are_not_finite_are_refused():
     data = episodes(2)
     data[0].targets[3, 2] = np.nan
     with pytest.raises(DataError, match="finite"):
-        fit_statistics(data, 4)
+        fit_statistics(data)

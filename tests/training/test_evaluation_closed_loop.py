@@ -5,6 +5,7 @@ import pytest
 
 from svam_ros.cobot import load_robot_profile
 from svam_ros.control.guard import Guard
+from svam_ros.engines import create_engine
 from svam_ros.parameters import PolicyParameters
 from svam_ros.profiling.motion_audit import audit_commands
 from svam_ros.simulation.cobot_simulation import CobotSimulation
@@ -14,7 +15,7 @@ from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.types import CameraFrame
 from svam_train.evaluation.closed_loop import attempt, front_camera
 from svam_train.evaluation.loop_settings import LoopSettings
-from svam_train.evaluation.policies import engine_policy
+from svam_train.evaluation.policies import EnginePolicy
 
 STEP_NS = 40_000_000
 
@@ -146,7 +147,7 @@ def test_the_shipped_weights_look(camera):
 
     Open loop on purpose: whether a single attempt succeeds turns on rounding errors.
     """
-    seeing, blind = engine_policy("tiny"), engine_policy("tiny", blind=True)
+    seeing, blind = (EnginePolicy(create_engine("eager", "tiny"), blind) for blind in (False, True))
     errors = {False: [], True: []}
     for task in ("lift_pot", "place_to_pot"):
         for seed in range(1_000_000, 1_000_004):

@@ -9,7 +9,7 @@ import torch
 from support.action_runs import SMALL, decouplers_run, demonstrations, trained
 from support.made_up_demonstrations import INSTRUCTIONS
 
-from svam_ros.artifacts.model_directory import open_model
+from svam_ros.artifacts.model_directory import ModelDirectoryError, open_model
 from svam_ros.engines import create_engine
 from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.commands.publish import Publish, run
@@ -31,13 +31,20 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
+    run(Publish(finished, folder / "small"))
+    weights = open_model(folder / "small").manifest.files["weights.safetensors"]
+    run(Publish(finished, folder / "small", (reports(folder / "reports.json", weights),)))
+    return open_model(folder / "small")
+
+
+def reports(path, *weights):
     loop = LoopSettings(latency_ms=120, shared_scenes=True)
     attempts = [Attempt("pour", 1, True, 80, 1.0), Attempt("pour", 2, False, 200, 0.5)]
-    reports = summarise(attempts, Subject("small", "eager", "model", loop))
-    reports += summarise(attempts, Subject("small", "eager", "random", None))
-    (folder / "reports.json").write_text(reports_to_json(reports))
-    run(Publish(finished, folder / "small", (folder / "reports.json",)))
-    return open_model(folder / "small")
+    made = summarise(attempts, Subject("small", "eager", "random", None))
+    for of in weights:
+        made += summarise(attempts, Subject("small", "eager", "model", loop, of))
+    path.write_text(reports_to_json(made))
+    return path
 
 
 def test_the_published_weights_are_what_the_run_handed_on(model, finished):
@@ -70,6 +77,23 @@ def test_the_card_and_the_manifest_tell_the_truth(model):
     said = json.loads((model.path / "training" / "03_actions.json").read_text())
     assert said["recipe"]["training"]["batch_size"] == SMALL.training.batch_size
     assert "more held out" in model.manifest.provenance.data
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        (("0" * 64,), "measured on the weights 0000"),
+        ((None,), "do not say of which"),
+        (("0" * 64, "1" * 64), "of 2 sets of weights"),
+    ],
+)
+def test_results_of_other_weights_are_refused_and_the_old_model_stays(
+    weights, sentence, model, finished, tmp_path
+):
+    before = model.manifest
+    with pytest.raises((RunError, ModelDirectoryError), match=sentence):
+        run(Publish(finished, model.path, (reports(tmp_path / "reports.json", *weights),)))
+    assert open_model(model.path).manifest == before
 
 
 def test_only_a_finished_run_of_the_last_stage_is_published(finished, tmp_path):

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from support.action_runs import SMALL, decouplers_run, demonstrations, finished_run, trained
+from support.killed_training import checkpointing, killed_before
 
 from svam_ros.networks.presets import TINY
 from svam_ros.networks.svam import Svam
+from svam_train.commands.actions import open_action_data
+from svam_train.commands.stage_data import DataOptions
+from svam_train.episodes.episodes import DataError
 from svam_train.recipes.actions import (
     PRESETS,
     ActionRecipe,
@@ -63,11 +68,40 @@ def test_features_from_memory_disk_or_anew_train_alike(run, data, parent, tmp_pa
     kept = trained(dataclasses.replace(SMALL, features="disk"), data, parent, tmp_path / "disk")
     anew = trained(dataclasses.replace(SMALL, features="none"), data, parent, tmp_path / "none")
     memory, disk, none = (inherited_weights(folder) for folder in (run, kept, anew))
-    assert len(list((tmp_path / "disk" / "features").glob("*.npy"))) == 6 * 3
+    assert len(list((tmp_path / "disk" / "features").glob("*.npz"))) == 6
     for name, tensor in memory.items():
         assert torch.equal(disk[name], tensor), name
         # kept features are float16
         torch.testing.assert_close(none[name], tensor, atol=3e-3, rtol=0.1)
+
+
+def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(run, data, parent, tmp_path):
+    often = checkpointing(SMALL)
+    with killed_before(1):
+        trained(often, data, parent, tmp_path / "actions")
+    resumed = inherited_weights(trained(often, data, parent, tmp_path / "actions", resume=True))
+    for name, tensor in inherited_weights(run).items():
+        assert torch.equal(resumed[name], tensor), name
+
+
+def test_a_damaged_file_of_features_is_named(data, parent, tmp_path):
+    recipe = dataclasses.replace(SMALL, features="disk")
+    with killed_before(0):
+        trained(recipe, data, parent, tmp_path / "actions")
+    damaged = sorted((tmp_path / "actions" / "features").iterdir())[2]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{damaged.name}: .* is damaged.*delete the file"):
+        trained(recipe, data, parent, tmp_path / "actions", resume=True)
+
+
+def test_frames_at_other_moments_than_the_parents_are_refused(data, parent, tmp_path):
+    other = shutil.copytree(parent, tmp_path / "decouplers")
+    config = {"stage": "decouplers", "recipe": {"frame_spacing": 6}}
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"frames 6 control steps apart.*--recipe\.frame-spacing 6"):
+        trained(SMALL, data, other, tmp_path / "actions")
 
 
 def test_another_run_of_this_stage_can_be_gone_on_from(run, data, tmp_path):
@@ -143,3 +177,8 @@ def test_presets_are_complete(name):
     recipe = PRESETS[name]
     assert isinstance(recipe, ActionRecipe)
     assert recipe.config.action_expert.pred_horizon == recipe.pred_horizon
+
+
+def test_the_action_expert_of_another_robot_is_refused_before_the_data_is_opened():
+    with pytest.raises(DataError, match="acts with 7 numbers, the Cobot has 14 joints"):
+        open_action_data(DataOptions(path="nowhere"), PRESETS["calvin"])

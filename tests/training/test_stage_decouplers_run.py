@@ -7,6 +7,7 @@ import logging
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.killed_training import checkpointing, killed_before
 from support.made_up_foresight import RECIPE, changed, foresight_data, foresight_rows, frozen_network
 from support.networks import CONFIG, random_network
 
@@ -78,6 +79,17 @@ def test_a_run_hands_on_all_that_stage_3_builds_on(tmp_path, before):
     quality = json.loads((tmp_path / "run/foresight.json").read_text(encoding="utf-8"))
     assert len(quality["cosine"]["semantic"]) == CONFIG.backbone.frames
     assert set(quality["depth_error_m"]) == {"foreseen", "repeated", "teacher"}
+
+
+def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(tmp_path, before):
+    train_decouplers(SHORT, described(tmp_path / "whole", before), resume=False)
+    often, run = checkpointing(SHORT), described(tmp_path / "died", before)
+    with killed_before(2):
+        train_decouplers(often, run, resume=False)
+    train_decouplers(often, run, resume=True)
+    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "died"))
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
 def test_each_decoupler_by_itself_and_both_together(tmp_path, before):

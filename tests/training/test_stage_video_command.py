@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from support.killed_training import checkpointing, killed_before
 from support.made_up_demonstrations import made_up_demonstration
 from support.made_up_video import RECIPE, SIZE, TRAINING
 from support.networks import CONFIG
@@ -17,6 +18,10 @@ from svam_train.commands.foundations import Foundations
 from svam_train.commands.stage_data import DataOptions
 from svam_train.commands.video import Video
 from svam_train.episodes.demonstration_files import save_demonstration
+from svam_train.episodes.episodes import DataError
+from svam_train.episodes.open_settings import OpenSettings
+from svam_train.recipes import actions, decouplers
+from svam_train.recipes import video as video_recipes
 from svam_train.recipes.autoencoder import AutoencoderRecipe
 from svam_train.stages.inheritance import inherited_tokenizer
 from svam_train.training.run_folder import RunError, load_weights
@@ -85,6 +90,41 @@ def test_a_finished_run_is_resumed_without_a_step_and_refused_without_resume(run
     assert (folder / "video" / "weights.safetensors").read_bytes() == before
     with pytest.raises(RunError, match="--resume"):
         video.run(options)
+
+
+@pytest.mark.parametrize("name", ["video", "foundations/autoencoder"])
+def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(name, runs, tmp_path):
+    folder, options = runs
+
+    def stage(*, resume):
+        if name == "video":
+            often = checkpointing(options.recipe)
+            video.run(dataclasses.replace(options, run=tmp_path / name, recipe=often, resume=resume))
+        else:
+            often = checkpointing(AUTOENCODER)
+            made = Foundations(tmp_path / "foundations", options.data, resume=resume, recipe=often)
+            foundations.run(made)
+
+    with killed_before(1):
+        stage(resume=False)
+    stage(resume=True)
+    resumed, ours = load_weights(tmp_path / name), load_weights(folder / name)
+    assert resumed.keys() == ours.keys()
+    assert all(torch.equal(resumed[key], value) for key, value in ours.items())
+
+
+def test_frames_between_two_pictures_are_refused_before_anything_is_encoded(runs, tmp_path):
+    _, options = runs
+    odd = dataclasses.replace(VIDEO, frame_spacing=5)
+    with pytest.raises(DataError, match=r"pictures are 2 .* frames 5: .*--recipe\.frame-spacing"):
+        video.run(dataclasses.replace(options, run=tmp_path / "video", recipe=odd))
+    assert not (tmp_path / "video").exists()
+
+
+@pytest.mark.parametrize("recipes", [actions.PRESETS, decouplers.PRESETS, video_recipes.PRESETS])
+def test_every_presets_frames_fall_on_pictures_of_imported_episodes(recipes):
+    for recipe in recipes.values():
+        assert recipe.frame_spacing % OpenSettings().stride_for(recipe.frame_spacing) == 0
 
 
 def test_many_latents_go_to_the_runs_folder_and_give_the_same(runs, tmp_path, monkeypatch):

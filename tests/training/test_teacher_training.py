@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from support.killed_training import checkpointing, killed_before
 from support.made_up_demonstrations import INSTRUCTIONS, made_up_demonstration
 from support.networks import CONFIG, random_network
 
@@ -197,3 +198,14 @@ def test_data_without_truth_or_with_other_patches_is_refused():
 def test_the_preset_is_of_a_network_without_public_teachers():
     assert set(PRESETS) == {"tiny"}
     assert PRESETS["tiny"].truth_grid % 8 == 0
+
+
+def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(tmp_path):
+    recipe = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, steps=3))
+    often = checkpointing(recipe)
+    train(objective(recipe), recipe.training, RunFolder(tmp_path / "whole", recipe), resume=False)
+    with killed_before(2):
+        train(objective(often), often.training, RunFolder(tmp_path / "died", often), resume=False)
+    train(objective(often), often.training, RunFolder(tmp_path / "died", often), resume=True)
+    whole, resumed = load_weights(tmp_path / "whole"), load_weights(tmp_path / "died")
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from svam_ros.cobot import ARM_NAMES
+from svam_ros.simulation import success_tests
 from svam_ros.simulation.arm_driver import DriverSettings, JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.front_camera import FrontCamera
@@ -146,14 +147,33 @@ def hold(simulation: CobotSimulation, body: str, position, quaternion=(1.0, 0.0,
     return simulation.success()
 
 
-def test_the_pot_counts_as_lifted_when_it_hangs_high_and_upright():
+@pytest.fixture
+def held(monkeypatch):
+    """Let the success tests believe that these arms touch what they ask for."""
+    arms = set(ARM_NAMES)
+
+    def touched(_model, _data, _body, arm_names=ARM_NAMES):
+        return not arms.isdisjoint(arm_names)
+
+    monkeypatch.setattr(success_tests, "_touched_by_gripper", touched)
+    return arms
+
+
+def test_the_pot_counts_as_lifted_when_it_hangs_high_and_upright(held):
     tilted = (np.cos(0.4), np.sin(0.4), 0.0, 0.0)
     assert not hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.0))
     assert not hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.05))
     assert not hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.15), tilted)
     assert hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.15))
+    held.remove("left")
+    assert not hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.15))
 
 
+def test_a_pot_that_nobody_touches_is_not_lifted():
+    assert not hold(CobotSimulation("lift_pot", 0), "pot", (0.37, 0.0, 0.25))
+
+
+@pytest.mark.usefixtures("held")
 def test_success_has_to_last():
     simulation = CobotSimulation("lift_pot", 0)
     for _ in range(59):
