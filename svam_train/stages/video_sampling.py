@@ -99,6 +99,5 @@ def sample_videos(
     # The noised video over sqrt(sigma^2 + 1), which a pass is given, is the noise itself in the first step.
     precise = noise.to(torch.promote_types(noise.dtype, torch.float32))
     paired = precise * math.sqrt(1.0 + 1.0 / SIGMA**2)
-    method = sample_ddim if sampling.method == "euler" else sample_heun
-    latents = method(denoise, paired, sigmas)
-    return SampledVideo(features[0], latents)
+    follow = sample_ddim if sampling.method == "euler" else sample_heun
+    return SampledVideo(features[0], follow(denoise, paired, sigmas))

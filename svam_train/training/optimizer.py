@@ -72,8 +72,7 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings, *, sharded: bo
     if settings.optimizer == "muon":
         if sharded:
             raise RunError("optimizer muon needs whole matrices, and FSDP divides them; train with adamw")
-        tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
-        matrices = [value for value in trained if value.ndim == 2 and id(value) not in tables]
+        matrices = _matrices(module, trained)
     taken = {id(value) for value in matrices}
     left = [value for value in trained if id(value) not in taken]
     groups = [
@@ -84,6 +83,12 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings, *, sharded: bo
     if not matrices:
         return _adamw(used, settings)
     return MatricesByMuon(matrices, used, settings) if used else _muon(matrices, settings)
+
+
+def _matrices(module: nn.Module, trained: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Weights of layers; tables of embeddings are none, their rows are looked up one by one."""
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
+    return [value for value in trained if value.ndim == 2 and id(value) not in tables]
 
 
 def _muon(matrices: Iterable[Tensor], settings: TrainingSettings) -> Muon:
