@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -74,15 +74,18 @@ def make_optimizer(module: nn.Module, settings: TrainingSettings, *, sharded: bo
             raise RunError("optimizer muon needs whole matrices, and FSDP divides them; train with adamw")
         matrices = _matrices(module, trained)
     taken = {id(value) for value in matrices}
-    left = [value for value in trained if id(value) not in taken]
-    groups = [
-        {"params": [value for value in left if value.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [value for value in left if value.ndim <= 1], "weight_decay": 0.0},
-    ]
-    used = [group for group in groups if group["params"]]
+    used = _groups([value for value in trained if id(value) not in taken], settings)
     if not matrices:
         return _adamw(used, settings)
     return MatricesByMuon(matrices, used, settings) if used else _muon(matrices, settings)
+
+
+def _groups(trained: Sequence[nn.Parameter], settings: TrainingSettings) -> list[dict[str, Any]]:
+    groups = [
+        {"params": [value for value in trained if value.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _matrices(module: nn.Module, trained: Iterable[nn.Parameter]) -> list[nn.Parameter]:
