@@ -110,8 +110,7 @@ class CobotSimulation:
             self.drivers[arm] = ArmDriver(
                 self._settings[arm], limits.lower[row], limits.upper[row], home[row]
             )
-        self.data.qpos[self._position_entries] = home * self._to_joint
-        self.data.qpos[self._mirror_entries] = home[list(self.cobot.gripper_indices)] / 2
+        self._set_arms(home)
         self._place_objects(poses)
         self.data.ctrl[self._actuators] = home * self._to_joint
         mujoco.mj_forward(self.model, self.data)
@@ -128,6 +127,15 @@ class CobotSimulation:
             raise ValueError(
                 f"the {arm} arm's driver refused {command.positions}; refusals so far: {dict(driver.refused)}"
             )
+
+    def pose_arms(self, positions: FloatArray) -> None:
+        """Put both arms somewhere at once, whatever they then touch; for pictures, not for motion.
+
+        Args:
+            positions: ``(14,)`` rad, m of gripper opening.
+        """
+        self._set_arms(positions)
+        mujoco.mj_forward(self.model, self.data)
 
     def step(self, duration_s: float = 0.005) -> None:
         """Let ``duration_s`` pass.
@@ -204,6 +212,10 @@ class CobotSimulation:
         # A gripper's number is the opening; its joint in the model is the way of one finger.
         self._to_joint = np.ones(len(names))
         self._to_joint[list(self.cobot.gripper_indices)] = 0.5
+
+    def _set_arms(self, positions: FloatArray) -> None:
+        self.data.qpos[self._position_entries] = positions * self._to_joint
+        self.data.qpos[self._mirror_entries] = positions[list(self.cobot.gripper_indices)] / 2
 
     def _place_objects(self, poses: StartPoses) -> None:
         for name, pose in poses.items():

@@ -66,6 +66,12 @@ COMMANDS = (
         "autoencoder",
     ),
     Command(
+        "stills",
+        "commands.stills:Stills",
+        "draws pictures of thousands of scenes for the teachers",
+        ("svam-train stills --count 5000",),
+    ),
+    Command(
         "teachers",
         "commands.teachers:Teachers",
         "trains the two teachers of a network that has no public ones",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from svam_train.commands.stage_data import DataOptions, open_stage_data, tell
@@ -16,6 +16,8 @@ class Teachers:
     run: Path = Path("runs/teachers")
     """Folder of this run."""
     data: DataOptions = field(default_factory=DataOptions)
+    stills: Path | None = None
+    """Folder of 'svam-train stills', to be learnt from as well."""
     resume: bool = False
     """Go on where the run stands."""
     recipe: TeachersRecipe = field(default_factory=lambda: PRESETS["tiny"])
@@ -28,13 +30,19 @@ def run(options: Teachers) -> None:
         ValueError: options, data or the run's folder do not do; the text says why.
     """
     from svam_ros.networks.presets import PRESETS as NETWORKS
+    from svam_train.episodes.batches import EpisodeRows
     from svam_train.stages.teachers import TeachersObjective
     from svam_train.training.loop import train
     from svam_train.training.run_folder import RunFolder
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
-    data = open_stage_data(options.data, config.image_encoder.image_size, recipe.held_out_share)
-    folder = RunFolder(options.run, {"stage": "teachers", "recipe": asdict(recipe), "data": data.facts})
-    objective = TeachersObjective(recipe, config, data.training, data.held_out)
+    size = config.image_encoder.image_size
+    data = open_stage_data(options.data, size, recipe.held_out_share)
+    training, facts = data.training, {"stage": "teachers", "recipe": asdict(recipe), "data": data.facts}
+    if options.stills is not None:
+        stills = open_stage_data(replace(options.data, path=options.stills), size, recipe.held_out_share)
+        training, facts = EpisodeRows(*training.sets, *stills.training.sets), facts | {"stills": stills.facts}
+    folder = RunFolder(options.run, facts)
+    objective = TeachersObjective(recipe, config, training, data.held_out)
     train(objective, recipe.training, folder, resume=options.resume)
     tell(f"{folder.weights}: both teachers; go on with 'svam-train decouplers --teachers {folder.path}'")

@@ -20,17 +20,19 @@ from svam_train.episodes.episodes import DataError, Episode, Episodes
 
 
 class EpisodeRows:
-    """All rows of a data set, in the order of its episodes and their pictures."""
+    """All rows of one or several data sets, in the order of their episodes and their pictures."""
 
-    def __init__(self, episodes: Episodes) -> None:
+    def __init__(self, *sets: Episodes) -> None:
         """Raises ``DataError`` when there is no episode, or when they differ in stride."""
-        self.episodes: tuple[Episode, ...] = tuple(episodes[i] for i in range(len(episodes)))
+        self.sets = sets
+        name = " and ".join(episodes.name for episodes in sets)
+        self.episodes: tuple[Episode, ...] = tuple(one[index] for one in sets for index in range(len(one)))
         if not self.episodes:
-            raise DataError(f"{episodes.name}: no episodes; is the path right?")
+            raise DataError(f"{name}: no episodes; is the path right?")
         strides = sorted({episode.stride for episode in self.episodes})
         if len(strides) > 1:
             raise DataError(
-                f"{episodes.name}: pictures were taken every {strides} control steps; use one stride, in "
+                f"{name}: pictures were taken every {strides} control steps; use one stride, in "
                 f"folders of their own"
             )
         self.stride = strides[0]

@@ -148,3 +148,16 @@ def test_places_are_read_where_the_recording_has_them(tmp_path):
     assert episodes[1].centres is None
     np.testing.assert_allclose(episodes[0].points[np.array([4, 2])], points[[4, 2]], atol=2e-3)
     assert episodes[1].points is None
+
+
+def test_the_rows_of_several_sets_stand_one_after_the_other(tmp_path):
+    for name, seed in (("one", 1), ("other", 2)):
+        (tmp_path / name).mkdir()
+        save_demonstration(tmp_path / name, made_up_demonstration(seed=seed, pictures=6, size=64))
+    one, other = (
+        EpisodeRows(open_episodes(tmp_path / name, PREPARATION, ROBOT)) for name in ("one", "other")
+    )
+    both = EpisodeRows(*one.sets, *other.sets)
+    assert len(both) == len(one) + len(other)
+    assert [episode.identity for episode in both.episodes] == ["lift_pot_000001", "lift_pot_000002"]
+    assert both.where(len(one))[0].identity == "lift_pot_000002"
