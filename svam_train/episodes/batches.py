@@ -29,13 +29,7 @@ class EpisodeRows:
         self.episodes: tuple[Episode, ...] = tuple(one[index] for one in sets for index in range(len(one)))
         if not self.episodes:
             raise DataError(f"{name}: no episodes; is the path right?")
-        strides = sorted({episode.stride for episode in self.episodes})
-        if len(strides) > 1:
-            raise DataError(
-                f"{name}: pictures were taken every {strides} control steps; use one stride, in "
-                f"folders of their own"
-            )
-        self.stride = strides[0]
+        self.stride = _common_stride(name, self.episodes)
         self.instructions = tuple(sorted({episode.instruction for episode in self.episodes}))
         """Every sentence once; ``instructions`` of a batch are places in it."""
         lengths = [len(episode) for episode in self.episodes]
@@ -166,3 +160,13 @@ class EpisodeRows:
                 )
             parts.append(values[pictures])
         return np.stack(parts)
+
+
+def _common_stride(name: str, episodes: Sequence[Episode]) -> int:
+    strides = sorted({episode.stride for episode in episodes})
+    if len(strides) > 1:
+        raise DataError(
+            f"{name}: pictures were taken every {strides} control steps; use one stride, in folders of their "
+            f"own"
+        )
+    return strides[0]

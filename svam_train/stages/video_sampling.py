@@ -50,6 +50,9 @@ def sample_heun(denoise: Callable[[Tensor, int], Tensor], noise: Tensor, sigmas:
     return x
 
 
+_METHODS = {"euler": sample_ddim, "heun": sample_heun}
+
+
 @torch.no_grad()
 def sample_videos(
     backbone: VideoBackbone,
@@ -99,5 +102,5 @@ def sample_videos(
     # The noised video over sqrt(sigma^2 + 1), which a pass is given, is the noise itself in the first step.
     precise = noise.to(torch.promote_types(noise.dtype, torch.float32))
     paired = precise * math.sqrt(1.0 + 1.0 / SIGMA**2)
-    follow = sample_ddim if sampling.method == "euler" else sample_heun
-    return SampledVideo(features[0], follow(denoise, paired, sigmas))
+    latents = _METHODS[sampling.method](denoise, paired, sigmas)
+    return SampledVideo(features[0], latents)

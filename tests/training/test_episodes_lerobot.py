@@ -94,7 +94,7 @@ def test_a_corrupt_shard_is_named_and_passed_over_only_when_asked(shard, tmp_pat
     root = write_lerobot(tmp_path / "data", lengths=(10, 10, 10))
     path = root / shard
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(CorruptShard, match=f"{path.name}.*skip_corrupt"):
+    with pytest.raises(CorruptShard, match=f"{path.name}.*skip-corrupt"):
         open_episodes(root, SMALL, ROBOT)
     data = open_episodes(root, SMALL, ROBOT, OpenSettings(skip_corrupt=True))
     assert [e.identity for e in data] == ["episode_000000", "episode_000001"]
