@@ -19,7 +19,7 @@ from support.motion_checks import assert_came_to_rest, assert_within_limits
 
 from svam_ros import graph
 from svam_ros.bringup.run_record import RECORD_PREFIX, remove_what_dead_runs_left
-from svam_ros.bringup.shared_memory import SHARED_MEMORY, abandoned_segments, segments
+from svam_ros.bringup.shared_memory import SHARED_MEMORY, abandoned_segments, segments, segments_of
 from svam_ros.cobot import ARM_NAMES
 
 
@@ -99,13 +99,19 @@ def test_an_interrupt_before_the_arms_were_commanded_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(referee, ros_domain, tmp_path):
+def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(ros_domain, tmp_path):
+    # Nobody listens here: who has read from a dead node's segment may remove it before we look.
     before = records()
     process = demo(tmp_path / "report", *SINE, "--seconds", "30", env=ros_domain)
-    referee.wait_for_motion(process)
+    wait_for(lambda: len(nodes(process.pid)) == 3 and records() - before, 30.0, "the processes")
     (record,) = records() - before
-    held = {SHARED_MEMORY / name for name in record.read_text().split()}
-    everybody = [*psutil.Process(process.pid).children(recursive=True), process]
+    everybody = [*nodes(process.pid), process]
+    wait_for(
+        lambda: all(large(noted_in(record) & segments_of([one.pid])) for one in everybody),
+        30.0,
+        "the note of a large segment of each process",
+    )
+    held = noted_in(record)
     remove_what_dead_runs_left()
     assert record.exists()
     assert all(path.exists() for path in held)
@@ -114,17 +120,18 @@ def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(refere
             one.send_signal(number)
     process.communicate(timeout=10)
     psutil.wait_procs(everybody[:-1], timeout=10)
-    referee.close()
-    assert any(path.stat().st_size > 2**20 for path in held if path.exists())
+    assert len(large(held)) >= len(everybody)
     assert look() > 0
+    assert not held & segments()
+    assert not record.exists()
 
-    def nothing_is_left_that_nobody_uses() -> bool:
-        # This test process has read from the demo's nodes, and Fast DDS lets go of that memory when it likes.
-        look()
-        return not held & abandoned_segments()
 
-    wait_for(nothing_is_left_that_nobody_uses, 20.0, "the end of what the demo held")
-    assert record.exists() == any("port" not in path.name and path.exists() for path in held)
+def noted_in(record: Path) -> set[Path]:
+    return {SHARED_MEMORY / name for name in record.read_text().split()}
+
+
+def large(paths: set[Path]) -> set[Path]:
+    return {path for path in paths if path.exists() and path.stat().st_size > 2**20}
 
 
 def look() -> int:
