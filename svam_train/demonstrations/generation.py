@@ -11,7 +11,7 @@ from svam_ros.simulation.tasks import find_task
 from svam_train.demonstrations.recorded_scene import Cameras
 from svam_train.demonstrations.recording_recipe import RecordingRecipe, keep_recipe
 from svam_train.demonstrations.scripted import record_demonstration
-from svam_train.episodes.demonstration_files import recorded_seeds, save_demonstration
+from svam_train.episodes.demonstration_files import check_stills_apart, recorded_seeds, save_demonstration
 from svam_train.episodes.scene_seeds import RELABELLING_SEEDS_FROM
 from svam_train.worker_pool import worker_pool
 
@@ -27,10 +27,11 @@ def generate_demonstrations(
     task, seed and success of every attempt.
 
     Raises:
-        ValueError: the folder was recorded with another recipe, or a task is not known.
+        ValueError: the folder was recorded with another recipe or holds stills, or a task is not known.
     """
     for task in counts:
         find_task(task)
+    check_stills_apart(folder, stills=False)
     keep_recipe(folder, recipe)
     with worker_pool(workers, _open_cameras, recipe) as pool:
         for task, count in counts.items():

@@ -13,7 +13,7 @@ import numpy as np
 from svam_ros.networks.presets import PRESETS as NETWORKS
 from svam_ros.parameters import PolicyParameters
 from svam_ros.translation.preprocessing import ImagePreparation
-from svam_train.episodes.open_settings import OpenSettings
+from svam_train.episodes.open_settings import USUAL_STRIDE, OpenSettings
 from svam_train.episodes.sources import RECIPE_FILE
 from svam_train.recipes.video import PRESETS as VIDEO_RECIPES
 
@@ -39,8 +39,8 @@ class RecordingRecipe:
     grid: int
     """Patches along each side of the depth, place and class targets: a multiple of the network's feature
     grid."""
-    stride: int = 2
-    """Control steps from one picture to the next: neighbours hardly differ, and drawing is what costs."""
+    stride: int = USUAL_STRIDE
+    """Control steps from one picture to the next."""
     noise_rad: float = 0.012
     """Standard deviation of the smooth noise on executed joint targets; the recorded targets are
     clean, so that the network learns to return (Laskey et al., "DART", 2017)."""

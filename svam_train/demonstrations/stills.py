@@ -23,7 +23,12 @@ from svam_ros.translation.preprocessing import prepare_image
 from svam_ros.types import FloatArray, ImageArray
 from svam_train.demonstrations.recorded_scene import Cameras, SceneTruth, scene_truth
 from svam_train.demonstrations.recording_recipe import RecordingRecipe, keep_recipe
-from svam_train.episodes.demonstration_files import Demonstration, demonstration_path, save_demonstration
+from svam_train.episodes.demonstration_files import (
+    Demonstration,
+    check_stills_apart,
+    demonstration_path,
+    save_demonstration,
+)
 from svam_train.episodes.scene_seeds import STILL_SEEDS_FROM
 from svam_train.worker_pool import worker_pool
 
@@ -39,10 +44,11 @@ def make_stills(
     """Draw until the folder holds ``count`` stills of every task, in whole files; yields each file's.
 
     Raises:
-        ValueError: the folder was recorded with another recipe, or a task is not known.
+        ValueError: the folder was recorded with another recipe or holds demonstrations; a task is not known.
     """
     for task in tasks:
         find_task(task)
+    check_stills_apart(folder, stills=True)
     keep_recipe(folder, recipe)
     missing = missing_files(folder, count, tasks)
     with worker_pool(workers, _open_cameras, recipe) as pool:

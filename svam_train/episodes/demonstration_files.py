@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svam_ros.types import ImageArray
+from svam_train.episodes.scene_seeds import STILL_SEEDS_FROM
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,28 @@ def recorded_seeds(folder: Path, task: str) -> set[int]:
     return {int(seed) for seed in seeds if seed.isascii() and seed.isdigit()}
 
 
+def check_stills_apart(folder: Path, *, stills: bool) -> None:
+    """Refuse to mix: arms that stand still are to be learnt from as pictures, never as actions.
+
+    Args:
+        folder: that is to be filled, or filled further.
+        stills: with stills; otherwise with demonstrations.
+
+    Raises:
+        ValueError: it holds the other.
+    """
+    seeds = (path.stem.rpartition("_")[2] for path in folder.glob("*_*.npz"))
+    if any((int(seed) >= STILL_SEEDS_FROM) is not stills for seed in seeds if seed.isdecimal()):
+        raise ValueError(
+            f"{folder} holds {'demonstrations' if stills else 'stills'}: name another folder (--folder) for "
+            f"{'stills' if stills else 'demonstrations'}"
+        )
+
+
 def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
     """Write one file; it appears whole or not at all."""
     path = demonstration_path(folder, demonstration.task, demonstration.seed)
-    unfinished = path.with_suffix(".unfinished")
+    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two processes may fill one folder
     points, centres = demonstration.points, demonstration.centres
     places = {} if points is None else {"points": points.astype(np.float16)}
     places |= {} if centres is None else {"centres": centres.astype(np.float32)}

@@ -9,6 +9,7 @@ from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_train.cli import EXIT_REFUSED, main
 from svam_train.commands.stills import Stills, run
 from svam_train.demonstrations import recording_recipe, stills
+from svam_train.demonstrations.generation import generate_demonstrations
 from svam_train.episodes.checks import check_episodes
 from svam_train.episodes.episodes import RobotFacts
 from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM, STILL_SEEDS_FROM
@@ -70,6 +71,15 @@ def test_no_still_shares_a_scene_with_an_evaluation():
 def test_wrong_numbers_are_refused_in_a_sentence(capsys, tmp_path):
     assert main(["stills", "--folder", str(tmp_path), "--count", "0"]) == EXIT_REFUSED
     assert "count 0 and workers 2 must be at least 1" in capsys.readouterr().err
+
+
+def test_stills_and_demonstrations_do_not_share_a_folder(folder, tmp_path, coarse_recipe):
+    with pytest.raises(ValueError, match=r"stills: name another .* for demonstrations"):
+        list(generate_demonstrations(folder, {"pour": 1}, coarse_recipe, workers=1))
+    (tmp_path / "relabelled_pour_500007.npz").touch()
+    with pytest.raises(ValueError, match=r"demonstrations: name another .* for stills"):
+        list(stills.make_stills(tmp_path, 25, ("pour",), coarse_recipe, workers=1))
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.slow
