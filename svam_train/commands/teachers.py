@@ -18,6 +18,8 @@ class Teachers:
     data: DataOptions = field(default_factory=DataOptions)
     stills: Path | None = None
     """Folder of 'svam-train stills', to be learnt from as well."""
+    parent: Path | None = None
+    """Finished run of this stage to go on from, with more data."""
     resume: bool = False
     """Go on where the run stands."""
     recipe: TeachersRecipe = field(default_factory=lambda: PRESETS["tiny"])
@@ -31,6 +33,7 @@ def run(options: Teachers) -> None:
     """
     from svam_ros.networks.presets import PRESETS as NETWORKS
     from svam_train.episodes.batches import EpisodeRows
+    from svam_train.stages.inheritance import inherited_weights
     from svam_train.stages.teachers import TeachersObjective
     from svam_train.training.loop import train
     from svam_train.training.run_folder import RunFolder
@@ -42,7 +45,8 @@ def run(options: Teachers) -> None:
     if options.stills is not None:
         stills = open_stage_data(replace(options.data, path=options.stills), size, recipe.held_out_share)
         training, facts = EpisodeRows(*training.sets, *stills.training.sets), facts | {"stills": stills.facts}
-    folder = RunFolder(options.run, facts)
-    objective = TeachersObjective(recipe, config, training, data.held_out)
+    start = None if options.parent is None else inherited_weights(options.parent)
+    folder = RunFolder(options.run, facts, {} if options.parent is None else {"parent": options.parent})
+    objective = TeachersObjective(recipe, config, training, data.held_out, start)
     train(objective, recipe.training, folder, resume=options.resume)
     tell(f"{folder.weights}: both teachers; go on with 'svam-train decouplers --teachers {folder.path}'")

@@ -28,6 +28,7 @@ from svam_train.stages.position_sines import position_sines
 from svam_train.stages.step_draws import spread_rows, step_generator
 from svam_train.stages.teacher_read_outs import QUANTITIES, VISIBLE, Regression, by_place, by_token
 from svam_train.training.objective import TOTAL, ImageArray
+from svam_train.training.run_folder import RunError
 
 _ROWS_FOR_MOMENTS = 512
 """Pictures from which the units of depth and places are computed."""
@@ -35,6 +36,7 @@ _ADDED_LATER = ("points", "centres")
 """What recordings of older versions lack."""
 _ROWS_AT_ONCE = 64
 _PICTURES = 4
+_HEADS = "teacher_heads."
 
 
 class TeacherNetworks(nn.Module):
@@ -117,14 +119,21 @@ class TeachersObjective:
         config: of the network.
         training: rows that are trained on, recorded in simulation.
         held_out: rows that are looked at only.
+        start: what an earlier run of this stage handed on; ``None`` begins from nothing.
 
     Raises:
         DataError: an episode was not recorded in simulation, or by an older version than others; or patches
             do not fit.
+        RunError: ``start`` is of other networks.
     """
 
     def __init__(
-        self, recipe: TeachersRecipe, config: SvamConfig, training: EpisodeRows, held_out: EpisodeRows
+        self,
+        recipe: TeachersRecipe,
+        config: SvamConfig,
+        training: EpisodeRows,
+        held_out: EpisodeRows,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._recipe = recipe
         references = config.references
@@ -147,6 +156,8 @@ class TeachersObjective:
             torch.manual_seed(recipe.training.seed)
             self.module = TeacherNetworks(references, sample, weights)
         self.module.start_positions(recipe.position_scale)
+        if start is not None:
+            self._go_on_from(start)
         self._looked_at = spread_rows(len(held_out), recipe.held_out_rows)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
@@ -196,9 +207,21 @@ class TeachersObjective:
         """Encoders under their names in the network, and the read-outs under ``teacher_heads.``."""
         encoders = ("semantic_reference.", "geometric_reference.")
         return {
-            name if name.startswith(encoders) else f"teacher_heads.{name}": value
+            name if name.startswith(encoders) else f"{_HEADS}{name}": value
             for name, value in module.state_dict().items()
         }
+
+    def _go_on_from(self, start: Mapping[str, Tensor]) -> None:
+        given = {name.removeprefix(_HEADS): value for name, value in start.items()}
+        wanted = self.module.state_dict()
+        other = [n for n in wanted if n not in given or given[n].shape != wanted[n].shape]
+        if other:
+            raise RunError(
+                f"the parent run is none of these teachers: {', '.join(other[:3])} it lacks or has in "
+                f"another shape; name a finished run of 'svam-train teachers' with the same network, and "
+                f"data that tells as much"
+            )
+        self.module.load_state_dict({name: given[name] for name in wanted})
 
     def _placed(self, rows: NDArray[np.int64], module: nn.Module) -> dict[str, Tensor]:
         device = next(module.parameters()).device

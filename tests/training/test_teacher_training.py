@@ -19,7 +19,7 @@ from svam_train.stages.position_sines import position_sines
 from svam_train.stages.teacher_read_outs import QUANTITIES, by_place, by_token
 from svam_train.stages.teachers import TeachersObjective
 from svam_train.training.loop import train
-from svam_train.training.run_folder import RunFolder, load_weights
+from svam_train.training.run_folder import RunError, RunFolder, load_weights
 
 RECIPE = TeachersRecipe(
     truth_grid=8,
@@ -209,3 +209,21 @@ def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(tmp_path):
     train(objective(often), often.training, RunFolder(tmp_path / "died", often), resume=True)
     whole, resumed = load_weights(tmp_path / "whole"), load_weights(tmp_path / "died")
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_further_run_begins_with_all_that_the_first_one_learnt(tmp_path):
+    short = dataclasses.replace(RECIPE, training=dataclasses.replace(RECIPE.training, steps=2))
+    folder = RunFolder(tmp_path / "first", short)
+    first = objective(short)
+    train(first, short.training, folder, resume=False)
+    handed_on = load_weights(folder.path)
+    further = TeachersObjective(short, CONFIG, rows(3), rows(0), handed_on)
+    for name, tensor in further.network_tensors(further.module).items():
+        assert torch.equal(tensor, handed_on[name]), name
+
+
+def test_what_others_handed_on_is_refused(tmp_path):
+    start = objective().network_tensors(objective().module)
+    start.pop("teacher_heads.segments.weight")
+    with pytest.raises(RunError, match=r"none of these teachers: segments\.weight.*same network"):
+        TeachersObjective(RECIPE, CONFIG, rows(1), rows(0), start)
