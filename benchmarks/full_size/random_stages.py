@@ -134,7 +134,9 @@ def batch_of_shapes(recipe: VideoRecipe | DecouplersRecipe | ActionRecipe, confi
     if isinstance(recipe, DecouplersRecipe):
         clips = torch.ones(rows, config.backbone.frames, 3, size, size)
         return {"clips": clips, "noise": torch.ones(rows, *latents), **instructions}
+    prefix = {"prefix_lengths": torch.ones(rows, recipe.noise_draws, dtype=torch.int64)}
     return {
+        **(prefix if recipe.prefix.longest else {}),
         "images": torch.ones(rows, 3, size, size),
         "text_states": torch.ones(rows, text.length, 2 * text.width),
         "goals": torch.ones(rows, 1, text.goal_width),

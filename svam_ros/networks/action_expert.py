@@ -199,19 +199,20 @@ class ActionExpert(nn.Module):
         predicted: Tensor = self.action_prediction(self.decoder_norm(x))
         return predicted
 
-    def denoising_loss(
+    def denoising_error(
         self, actions: Tensor, noise: Tensor, sigma: Tensor, keys_values: KeysValues
     ) -> Tensor:
-        """Squared error ``(batch, n, action_dim)`` of the inner network at noise levels ``(batch,)``.
+        """Error ``(batch, n, action_dim)`` of the inner network at noise levels ``(batch,)``.
 
-        The published training loss is its mean (EDM's weighting: the inner network's target has unit
-        variance at every noise level).
+        The published training loss is the mean of its squares (EDM's weighting: the inner network's target
+        has unit variance at every noise level).
         """
         scalings = edm_scalings(sigma[:, None, None], self.config.sigma_data)
         noised = actions + sigma[:, None, None] * noise  # EDM, equation 2: y + n
         target = (actions - scalings.skip * noised) / scalings.output  # equation 8, second bracket
         predicted = self.predict(scalings.input * noised, self.modulation(sigma), keys_values)
-        return (predicted - target) ** 2
+        error: Tensor = predicted - target
+        return error
 
     def modulation(self, sigma: Tensor) -> Modulation:
         """Shifts, scales and gates of every decoder block at noise levels ``(batch,)``."""

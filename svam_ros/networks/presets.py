@@ -9,6 +9,7 @@ and where published training and evaluation contradict each other it keeps to th
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from svam_ros.networks.config import (
     ActionExpertConfig,
@@ -58,17 +59,17 @@ TINY = SvamConfig(
         noise_augmentation_id=0.0,
     ),
     references=ReferenceConfig(
-        image_size=112,
-        patch_size=14,
+        image_size=128,
+        patch_size=16,
         resize="bilinear",
         normalization="minus_one_to_one",
-        semantic=SemanticReferenceConfig(width=96, layers=4, heads=4, registers=4),
+        semantic=SemanticReferenceConfig(width=192, layers=4, heads=4, registers=4),
         geometric=GeometricReferenceConfig(
-            width=96, layers=4, heads=4, alternate_from=2, qk_norm_from=2, rotary_from=2
+            width=192, layers=4, heads=4, alternate_from=2, qk_norm_from=2, rotary_from=2
         ),
     ),
-    semantic_decoupler=DecouplerConfig(width=96, layers=2, heads=4, dropout=0.0),
-    geometric_decoupler=DecouplerConfig(width=96, layers=2, heads=4, dropout=0.0),
+    semantic_decoupler=DecouplerConfig(width=128, layers=1, heads=4, dropout=0.0),
+    geometric_decoupler=DecouplerConfig(width=128, layers=1, heads=4, dropout=0.0),
     uni_perceiver=UniPerceiverConfig(
         width=128, hidden_width=256, layers=3, heads=4, head_width=32, latents_per_frame=12
     ),
@@ -82,7 +83,7 @@ TINY = SvamConfig(
         heads=4,
         proprioception=False,
         sigma_data=0.5,
-        sigma_min=1.0,
+        sigma_min=0.02,
         sigma_max=80.0,
         sampler_steps=10,
         attention_dropout=0.0,
@@ -189,3 +190,6 @@ PRESETS: dict[str, SvamConfig] = {
     "cobot_proprioception": COBOT_PROPRIOCEPTION,
 }
 """Configurations by name."""
+
+PresetName = Literal["tiny", "calvin", "cobot", "cobot_proprioception"]
+"""Names of :data:`PRESETS`, for settings that take no other."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.presets import PRESETS as NETWORKS
+from svam_ros.networks.presets import PresetName
 from svam_train.recipes.training_settings import TrainingSettings
 
 LatentNoise = Literal["fixed", "fresh"]
@@ -86,8 +87,8 @@ class ActionRecipe:
         ValueError: numbers that contradict each other or the network; the text names them.
     """
 
-    network: str
-    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
+    network: PresetName
+    """Its sizes, by name."""
     training: TrainingSettings
     frame_spacing: int
     """Control steps between two frames of the video model; the same in all stages."""
@@ -98,6 +99,9 @@ class ActionRecipe:
     """Noise levels drawn for the chunk of each picture."""
     joint_weights: tuple[float, ...] = ()
     """Of each action dimension's squared error; none are all 1."""
+    roughness_weight: float = 0.0
+    """Of the loss of the error's second differences along the chunk; 0 trains as published. Networks that are
+    not trained for long let the sampler's noise through without it, and the arms shake."""
     latent_noise: LatentNoise = "fresh"
     """Noise of the video model: drawn for every row and step, as published; or that of the engine with seed
     0 for all, so that a picture has one set of features."""
@@ -120,11 +124,14 @@ class ActionRecipe:
     pictured_rows: int = 4
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ValueError(f"network '{self.network}' is none of {', '.join(NETWORKS)}")
         for name in ("pred_horizon", "noise_draws", "held_out_rows", "pictured_rows", "frame_spacing"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must be at least 1")
+        if self.roughness_weight < 0.0 or (self.roughness_weight and self.pred_horizon < 3):
+            raise ValueError(
+                f"roughness_weight {self.roughness_weight} with pred_horizon {self.pred_horizon}: must be at "
+                f"least 0, and 0 where a chunk is too short for second differences"
+            )
         config = self.config
         # Of a chunk that comes late the rest must still last until the next one comes.
         if not 0 <= self.prefix.longest <= min(config.exec_horizon, self.pred_horizon - config.exec_horizon):
@@ -189,20 +196,21 @@ PRESETS: dict[str, ActionRecipe] = {
         network="tiny",
         training=TrainingSettings(
             steps=6000,
-            batch_size=64,
-            learning_rate=1e-3,
+            batch_size=256,
+            learning_rate=3e-3,
             warm_up_steps=100,
+            optimizer="muon",
             weight_decay=0.02,
             average_decay=0.998,
             precision="bf16",
             checkpoint_every_s=120.0,
         ),
         frame_spacing=8,
-        noise=ActionNoise(median=2.0, spread=0.8, lowest=0.5),
-        noise_draws=4,
+        noise=ActionNoise(median=1.0, spread=1.2, lowest=0.01),
+        roughness_weight=5.0,
         latent_noise="fixed",
-        features="memory",
-        joint_dropout=0.2,
+        features="disk",
+        prefix=CommittedPrefix(longest=6, share_without=0.25),
         read_outs=ReadOutWeights(places=1.0, rests=3.0),
     ),
     "calvin": replace(
@@ -216,5 +224,6 @@ PRESETS: dict[str, ActionRecipe] = {
     "metaworld": replace(_FULL, network="calvin", pred_horizon=10, frame_spacing=2, decoupler_dropout=True),
     "cobot": _FULL,
 }
-"""Complete recipes by name. ``calvin`` and ``metaworld`` train as published. The tiny network's sampler never
-goes below sigma 1, so it is not trained far below; its frozen part is computed once a picture."""
+"""Complete recipes by name. ``calvin`` and ``metaworld`` train as published. The tiny network learns with
+Muon from 256 pictures a step: given the true places of things, its chunks led 5 mm past them after 500 such
+steps, and 10 mm after 1000 steps of AdamW on 64 pictures with four noise levels each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svam_ros.networks.presets import PresetName
 from svam_train.recipes.training_settings import TrainingSettings
 
 
@@ -15,8 +16,8 @@ class AutoencoderRecipe:
         ValueError: a number is out of its range; the text names it.
     """
 
-    network: str
-    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
+    network: PresetName
+    """Its sizes, by name."""
     training: TrainingSettings
     frame_spacing: int = 8
     """Control steps between two pictures of a clip; the number of pictures is the network's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from svam_ros.networks.presets import PresetName
 from svam_train.recipes.training_settings import TrainingSettings
 from svam_train.recipes.video import VideoSampling
 
@@ -17,8 +18,8 @@ class DecouplersRecipe:
         ValueError: a number is out of its range; the text names it.
     """
 
-    network: str
-    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
+    network: PresetName
+    """Its sizes, by name."""
     training: TrainingSettings
     frame_spacing: int
     """Control steps between two frames, as the video model was trained with."""
@@ -90,16 +91,19 @@ PRESETS: dict[str, DecouplersRecipe] = {
     "tiny": DecouplersRecipe(
         network="tiny",
         training=TrainingSettings(
-            steps=3000,
-            batch_size=16,
-            learning_rate=1e-3,
+            steps=1500,
+            batch_size=32,
+            learning_rate=2e-3,
             warm_up_steps=100,
+            optimizer="muon",
             average_decay=0.995,
             precision="bf16",
             checkpoint_every_s=120.0,
         ),
         frame_spacing=8,
-        sampling=VideoSampling(steps=10),
+        sampling=VideoSampling(steps=6),
+        standardise=True,
+        cached_examples=1200,
         held_out_clips=64,
         surveyed_clips=64,
     ),

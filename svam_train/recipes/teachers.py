@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from svam_ros.networks.presets import PresetName
 from svam_train.recipes.training_settings import TrainingSettings
 
 
@@ -15,7 +16,7 @@ class TeachersRecipe:
         ValueError: a number is out of its range; the text names it.
     """
 
-    network: str = "tiny"
+    network: PresetName = "tiny"
     """Whose reference encoders these are, by name; only tiny has small ones of its own."""
     truth_grid: int = 32
     """Patches along a side at which classes and depth are learnt: a multiple of the encoders' grid. Each
@@ -37,10 +38,11 @@ class TeachersRecipe:
     """Pictures of held-out episodes that a line of metrics is about."""
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(
-            steps=8000,
+            steps=7000,
             batch_size=32,
-            learning_rate=1e-3,
-            warm_up_steps=50,
+            learning_rate=2e-3,
+            warm_up_steps=100,
+            optimizer="muon",
             average_decay=0.995,
             precision="bf16",
             checkpoint_every_s=120.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from svam_ros.networks.presets import PresetName
 from svam_train.recipes.training_settings import TrainingSettings
 
 
@@ -70,8 +71,8 @@ class VideoRecipe:
         ValueError: a number is out of its range; the text names it.
     """
 
-    network: str
-    """Its sizes, by name: tiny, calvin, cobot or cobot_proprioception."""
+    network: PresetName
+    """Its sizes, by name."""
     training: TrainingSettings
     frame_spacing: int
     """Control steps between two frames; the number of frames is the network's."""
@@ -126,7 +127,7 @@ PRESETS: dict[str, VideoRecipe] = {
     "tiny": VideoRecipe(
         network="tiny",
         training=TrainingSettings(
-            steps=6000,
+            steps=3000,
             batch_size=32,
             learning_rate=1e-3,
             warm_up_steps=100,

@@ -19,10 +19,12 @@ from svam_train.stages.action_loss import (
     chunk_errors,
     draw_noise_levels,
     draw_prefix_lengths,
+    mean_roughness,
+    mean_square,
     sample_behind_prefix,
-    weighted_mean,
 )
 from svam_train.stages.action_read_outs import ReadOuts, ReadOutTruth, movable_things
+from svam_train.stages.chunk_measures import arm_error_rad, arm_roughness
 from svam_train.stages.chunk_pictures import chunk_picture
 from svam_train.stages.cpu_attention import attention_for_training
 from svam_train.stages.drawn_rows import balanced_rows
@@ -90,9 +92,12 @@ class ActionModel(nn.Module):
                 batch["sigma"],
                 prefix,
             )
-        losses = {"action": weighted_mean(errors, self._recipe.joint_weights, prefix)}
+        recipe = self._recipe
+        losses = {"action": mean_square(errors, recipe.joint_weights, prefix)}
+        if recipe.roughness_weight:
+            losses["roughness"] = mean_roughness(errors, recipe.joint_weights, prefix)
         losses |= self.read_outs.losses(context, batch)
-        weights = {"action": 1.0, **vars(self._recipe.read_outs)}
+        weights = {"action": 1.0, "roughness": recipe.roughness_weight, **vars(recipe.read_outs)}
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         return {TOTAL: total, **losses}
 
@@ -164,7 +169,8 @@ class ActionObjective:
         """Losses, and mean errors of sampled chunks: what the robot would get.
 
         ``sampled_error`` is normalised; ``sampled_error_rad`` is of the arms' joints. With a prefix the
-        latter is there a second time, of what follows half the longest prefix.
+        latter is there a second time, of what follows half the longest prefix. ``sampled_roughness`` is 1
+        where sampled chunks are as smooth as the demonstrations'.
         """
         assert isinstance(module, ActionModel)
         sums: dict[str, float] = {}
@@ -252,26 +258,21 @@ class ActionObjective:
     def _sampled_errors(self, module: ActionModel, batch: Batch, rows: NDArray[np.int64]) -> dict[str, float]:
         sampled = self._sample(module, batch)
         joints = self._held_out.rows.joints(rows)
+        targets, true = self._targets(sampled, joints), self._targets(batch["actions"], joints)
         errors = {
             "sampled_error": float((sampled - batch["actions"]).abs().mean()),
-            "sampled_error_rad": self._error_rad(sampled, batch["actions"], joints),
+            "sampled_error_rad": arm_error_rad(targets, true),
+            "sampled_roughness": arm_roughness(targets, true),
         }
         half = (self.recipe.prefix.longest + 1) // 2
         if half:
-            behind = self._sample(module, batch, half)[:, half:]
-            errors["sampled_error_rad_behind_prefix"] = self._error_rad(
-                behind, batch["actions"][:, half:], joints
-            )
+            behind = self._targets(self._sample(module, batch, half), joints)
+            errors["sampled_error_rad_behind_prefix"] = arm_error_rad(behind[:, half:], true[:, half:])
         return errors
 
-    def _error_rad(self, sampled: Tensor, true: Tensor, joints: NDArray[np.float64]) -> float:
-        """Mean absolute error of all but the last joint of each arm, its gripper."""
-        targets = [
-            self.statistics.denormalise_actions(chunks.double().cpu().numpy(), joints)
-            for chunks in (sampled, true)
-        ]
-        off = np.abs(targets[0] - targets[1]).reshape(*sampled.shape[:2], -1, 7)[..., :6]
-        return float(off.mean())
+    def _targets(self, chunks: Tensor, joints: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Joint targets of normalised chunks, rad and m."""
+        return self.statistics.denormalise_actions(chunks.double().cpu().numpy(), joints)
 
 
 def action_network(recipe: ActionRecipe, start: Mapping[str, Tensor]) -> Svam:

@@ -21,7 +21,7 @@ from svam_train.episodes.demonstration_files import save_demonstration
 from svam_train.episodes.episodes import RobotFacts
 from svam_train.episodes.sources import open_episodes
 from svam_train.episodes.splits import split
-from svam_train.recipes.actions import PRESETS
+from svam_train.recipes.actions import PRESETS, CommittedPrefix
 from svam_train.recipes.training_settings import TrainingSettings
 from svam_train.stages.action_run import ActionRun, train_actions
 from svam_train.training.run_folder import weights_hash
@@ -31,7 +31,14 @@ TRAINING = TrainingSettings(
     steps=2, batch_size=4, learning_rate=1e-3, evaluate_every=2, pictures_every=2, log_every=1
 )
 SMALL = dataclasses.replace(
-    PRESETS["tiny"], training=TRAINING, held_out_share=0.4, held_out_rows=4, pictured_rows=2, noise_draws=2
+    PRESETS["tiny"],
+    training=TRAINING,
+    held_out_share=0.4,
+    held_out_rows=4,
+    pictured_rows=2,
+    noise_draws=2,
+    features="memory",
+    prefix=CommittedPrefix(),
 )
 
 

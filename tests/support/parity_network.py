@@ -147,7 +147,7 @@ def _action_values(
             continue
         sigma = torch.full((batch,), level)
         if name.startswith("loss"):
-            values[name] = expert.denoising_loss(actions, noise, sigma, keys_values).mean()
+            values[name] = expert.denoising_error(actions, noise, sigma, keys_values).square().mean()
         else:
             values[name] = expert.denoise(level * noise, sigma, keys_values)
     return values

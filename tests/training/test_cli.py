@@ -81,8 +81,8 @@ def test_help_shows_the_presets_and_the_numbers_of_the_chosen_one(name, capsys):
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "tiny, calvin, metaworld, cobot" in text
     assert f"those of '{name}'" in text
-    assert f"(default: {PRESETS[name].training.batch_size})" in text
-    other = PRESETS["cobot" if name == "tiny" else "tiny"].training.batch_size
+    assert f"(default: {PRESETS[name].training.steps})" in text
+    other = PRESETS["cobot" if name == "tiny" else "tiny"].training.steps
     assert f"(default: {other})" not in text
 
 

@@ -11,6 +11,7 @@ from svam_ros.artifacts.model_directory import open_model
 from svam_ros.engines import create_engine
 from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.cli import EXIT_REFUSED, main
+from svam_train.recipes.teachers import PRESETS as TEACHERS
 
 BRIEF = [
     *("--recipe.training.steps", "2", "--recipe.training.batch-size", "2"),
@@ -22,7 +23,10 @@ STAGES = (
     ["foundations", *BRIEF, "--recipe.held-out-pictures", "2"],
     ["teachers", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.truth-grid", "16"],
     ["video", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2"],
-    ["decouplers", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2", "--recipe.surveyed-clips", "4"],
+    [
+        *("decouplers", *BRIEF, *CLIPS, "--recipe.sampling.steps", "2", "--recipe.surveyed-clips", "4"),
+        *("--recipe.cached-examples", "2"),
+    ],
     ["actions", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.pictured-rows", "1"],
 )
 PARENTS = {
@@ -81,7 +85,8 @@ def test_a_stage_is_not_begun_again_by_accident_but_resumed_on_demand(made, monk
     assert main([*STAGES[1], "--resume"]) == 0
     assert weights.read_bytes() == before
     assert main([*STAGES[1], "--resume", "--recipe.training.learning-rate", "0.5"]) == EXIT_REFUSED
-    assert "recipe.training.learning_rate (0.001 there, 0.5 now)" in capsys.readouterr().err
+    rate = TEACHERS["tiny"].training.learning_rate
+    assert f"recipe.training.learning_rate ({rate:g} there, 0.5 now)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -55,7 +55,8 @@ def test_only_perceiver_and_expert_change_and_the_whole_network_is_handed_on(run
 def test_what_was_looked_at_is_written_down(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert set(lines[-1]["held_out"]) == {
-        "total", "action", "places", "rests", "sampled_error", "sampled_error_rad",
+        "total", "action", "roughness", "places", "rests", "sampled_error", "sampled_error_rad",
+        "sampled_roughness",
     }  # fmt: skip
     assert 0 < lines[-1]["held_out"]["sampled_error_rad"] < 10
     assert (run / "pictures" / "step_000002" / "chunks.png").stat().st_size > 1000
@@ -119,7 +120,7 @@ def test_another_run_of_this_stage_can_be_gone_on_from(run, data, tmp_path):
     [
         {"latent_noise": "fresh", "features": "none", "augmentation": Augmentation(0.1, 0.1, 0.1, 2)},
         {"prefix": CommittedPrefix(longest=6), "pred_horizon": 24, "joint_weights": (2.0,) * 14},
-        {"read_outs": ReadOutWeights(), "statistics": "moments"},
+        {"read_outs": ReadOutWeights(), "roughness_weight": 0.0, "statistics": "moments"},
     ],
 )
 def test_options_train(changes, data, parent, tmp_path):
@@ -130,6 +131,7 @@ def test_options_train(changes, data, parent, tmp_path):
     line = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert ("sampled_error_rad_behind_prefix" in line["held_out"]) == ("prefix" in changes)
     assert ("places" in line["held_out"]) == ("read_outs" not in changes)
+    assert ("roughness" in line["held_out"]) == ("roughness_weight" not in changes)
 
 
 def test_a_parent_of_another_network_or_without_tokenizer_is_refused(data, parent, tmp_path):
@@ -159,7 +161,8 @@ def test_a_parent_that_was_trained_again_is_refused(tmp_path):
         ({"pred_horizon": 4}, "allowed is 1 to pred_horizon 4"),
         ({"prefix": CommittedPrefix(9)}, "prefix.longest 9"),
         ({"joint_weights": (1.0,)}, "joint_weights are 1, actions have 14"),
-        ({"network": "nowhere"}, "none of tiny"),
+        ({"pred_horizon": 2, "roughness_weight": 1.0}, "too short for second differences"),
+        ({"roughness_weight": -1.0}, "must be at least 0"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(wrong, sentence):

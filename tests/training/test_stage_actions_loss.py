@@ -12,8 +12,9 @@ from svam_train.stages.action_loss import (
     chunk_errors,
     draw_noise_levels,
     draw_prefix_lengths,
+    mean_roughness,
+    mean_square,
     sample_behind_prefix,
-    weighted_mean,
 )
 from svam_train.stages.action_read_outs import ReadOuts, next_rests
 from svam_train.stages.frozen_features import engine_latent_noise
@@ -45,7 +46,7 @@ def test_several_draws_are_as_many_single_ones(expert):
     actions, noise, sigma = draws()
     together = chunk_errors(network.action_expert, keys_values, actions, noise, sigma, None)
     for draw in range(3):
-        alone = network.action_expert.denoising_loss(actions, noise[:, draw], sigma[:, draw], keys_values)
+        alone = network.action_expert.denoising_error(actions, noise[:, draw], sigma[:, draw], keys_values)
         torch.testing.assert_close(together[:, draw], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -69,7 +70,7 @@ def test_given_actions_have_no_error_no_noise_and_are_seen_by_those_behind(exper
     first = errors(actions, noise)
     given = torch.arange(6) < lengths[..., None]
     assert torch.all(first[given] == 0)
-    assert torch.all(first[~given].mean(dim=-1) > 0)
+    assert torch.all(first[~given].square().mean(dim=-1) > 0)
     other_noise = noise + given[..., None] * 5.0
     torch.testing.assert_close(errors(actions, other_noise), first)
     changed = actions.clone()
@@ -91,14 +92,27 @@ def test_sampling_without_a_prefix_is_the_networks_own_and_with_one_begins_with_
 
 def test_every_draw_counts_the_same_and_joints_as_they_are_weighted():
     errors = torch.zeros(1, 2, 4, 3)
-    errors[0, 0] = 2.0
-    errors[0, 1, 3] = 6.0  # three of the four were given
+    errors[0, 0] = 2.0**0.5
+    errors[0, 1, 3] = -(6.0**0.5)  # three of the four were given
     lengths = torch.tensor([[0, 3]])
-    assert weighted_mean(errors, (), lengths) == pytest.approx((2.0 + 6.0) / 2)
-    assert weighted_mean(errors, (3.0, 0.0, 0.0), lengths) == pytest.approx((2.0 + 6.0) / 2)
+    assert mean_square(errors, (), lengths) == pytest.approx((2.0 + 6.0) / 2)
+    assert mean_square(errors, (3.0, 0.0, 0.0), lengths) == pytest.approx((2.0 + 6.0) / 2)
     errors[..., 1:] = 0.0
-    assert weighted_mean(errors, (3.0, 0.0, 0.0), lengths) == pytest.approx((2.0 + 6.0) / 2)
-    assert weighted_mean(errors, (0.0, 1.0, 1.0), lengths) == 0.0
+    assert mean_square(errors, (3.0, 0.0, 0.0), lengths) == pytest.approx((2.0 + 6.0) / 2)
+    assert mean_square(errors, (0.0, 1.0, 1.0), lengths) == 0.0
+
+
+def test_errors_are_rough_where_they_bend_behind_the_prefix_and_as_joints_are_weighted():
+    steady = torch.linspace(-1.0, 3.0, 6)[None, None, :, None].expand(1, 2, 6, 2)
+    assert mean_roughness(steady, (), None) == pytest.approx(0.0, abs=1e-10)
+    bent = steady.clone()
+    bent[0, :, 3, 0] += 0.5  # bends by 0.5, -1 and 0.5 in three of the four windows
+    assert mean_roughness(bent, (), None) == pytest.approx(1.5 / 8)
+    assert mean_roughness(bent, (0.0, 1.0), None) == pytest.approx(0.0, abs=1e-10)
+    bent[0, 1, :3] = 0.0  # given, so without an error: that they break off there is no fault of the network's
+    behind = mean_roughness(bent, (), torch.tensor([[0, 3]]))
+    assert behind == pytest.approx((1.5 / 8 + 0.25 / 2) / 2)
+    assert mean_roughness(bent, (), torch.tensor([[5, 6]])) == 0.0
 
 
 def test_noise_levels_are_log_logistic_between_their_bounds():

@@ -109,13 +109,13 @@ def test_one_encoding_and_precomputed_modulation_equal_the_plain_sampler(expert,
 
 
 @torch.no_grad()
-def test_the_loss_is_the_denoising_error_over_the_output_scale(expert, inputs):
+def test_the_inner_error_is_the_denoising_error_over_the_output_scale(expert, inputs):
     keys_values = expert.keys_values(expert.encode(inputs["context"], inputs["goal_token"], inputs["joints"]))
     actions, sigma = torch.randn(2, LENGTH, 14), torch.tensor([0.3, 4.0])
-    loss = expert.denoising_loss(actions, inputs["noise"], sigma, keys_values)
+    error = expert.denoising_error(actions, inputs["noise"], sigma, keys_values)
     denoised = expert.denoise(actions + sigma[:, None, None] * inputs["noise"], sigma, keys_values)
     output_scale = edm_scalings(sigma[:, None, None], 0.5).output
-    torch.testing.assert_close(loss, ((denoised - actions) / output_scale) ** 2, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(error, (denoised - actions) / output_scale, rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
