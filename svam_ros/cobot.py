@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from dacite import Config, DaciteError, from_dict
 
 from svam_ros.shipped_files import shipped_directory
@@ -51,6 +52,13 @@ class Cobot:
         """Where the grippers stand in a 14-vector: the last entry of each arm."""
         n = self.joints_per_arm
         return tuple(n * (arm + 1) - 1 for arm in range(len(ARM_NAMES)))
+
+    @property
+    def is_arm_joint(self) -> NDArray[np.bool_]:
+        """``(14,)``: a revolute joint of an arm, and no gripper."""
+        mask = np.ones(len(self.joint_names), dtype=np.bool_)
+        mask[list(self.gripper_indices)] = False
+        return mask
 
     def arm_slice(self, arm: str) -> slice:
         """The entries of ``"left"`` or ``"right"`` in a 14-vector."""

@@ -149,6 +149,9 @@ class PolicyParameters:
     """Joint states may be older than their frame by at most this much."""
     replan_steps: Annotated[int, Range(1, 64)] = 4
     """Observations that chunks are made from lie at least this many steps apart."""
+    older_weight: Annotated[float, Range(0.0, 0.95)] = 0.0
+    """Weight of the mean of older predictions in the steps of a chunk that they reach; 0 takes the newest
+    alone. More makes arms calmer that a network shakes, and slower to follow what is new."""
     publish_lead_ms: Annotated[float, Range(0.0, 100.0)] = 10.0
     """Time a published chunk takes to reach the guard: steps due earlier are left out."""
     noise: Literal["fixed", "fresh"] = "fixed"

@@ -156,9 +156,7 @@ class ChunkAdmission:
 
 def per_joint(cobot: Cobot, arm_joint_value: float, gripper_value: float) -> FloatArray:
     """``(14,)`` with one value for arm joints and another for grippers."""
-    row = np.full(len(cobot.joint_names), arm_joint_value)
-    row[list(cobot.gripper_indices)] = gripper_value
-    return row
+    return np.where(cobot.is_arm_joint, arm_joint_value, gripper_value)
 
 
 def _kind(value: object) -> str:

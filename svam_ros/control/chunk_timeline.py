@@ -29,8 +29,7 @@ class ChunkTimeline:
         self._limits = cobot.limits
         self._step_s = cobot.control_period_s
         self._step_ns = round(cobot.control_period_s * 1e9)
-        self._linear = np.zeros(len(cobot.joint_names), dtype=np.bool_)
-        self._linear[list(cobot.gripper_indices)] = True
+        self._linear = ~cobot.is_arm_joint
         self._admission = ChunkAdmission(cobot, settings)
         self._curve: ChunkCurve | None = None
         self.chunks_accepted = 0

@@ -41,7 +41,7 @@ class Guard:
         self._cobot = cobot
         self._settings = settings
         self._lookahead_ns = round(settings.lookahead_ms * NS_PER_MS)
-        self._arm_joints = np.setdiff1d(np.arange(len(cobot.joint_names)), cobot.gripper_indices)
+        self._arm_joints = cobot.is_arm_joint
         self._timeline = ChunkTimeline(cobot, settings)
         self._joints = JointStateWatch(cobot, settings)
         self._clock = TickClock(

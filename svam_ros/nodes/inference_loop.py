@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from svam_ros.control.overlap_average import OverlapAverage
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.chunks import steps_still_due
@@ -45,6 +46,8 @@ class InferenceSettings:
     publish_lead_ns: int
     max_image_age_ns: int
     max_joint_age_ms: float
+    average: OverlapAverage
+    """Of this activation alone."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class InferenceLoop:
                 self.counters["frames_rejected"] += 1
                 self._report(f"no chunk from this frame: {error}")
                 return
-            chunk = self._cut(prediction, observation.stamp_ns)
+            chunk = self._cut(prediction, observation)
             if chunk is None:
                 return
             with timer.stage("publish"):
@@ -207,13 +210,17 @@ class InferenceLoop:
         with self._wakeup:
             return self._assembler.observe(decoded, self._instruction or "")
 
-    def _cut(self, prediction: Prediction, observation_ns: int) -> ActionChunk | None:
+    def _cut(self, prediction: Prediction, observation: Observation) -> ActionChunk | None:
         """The ``exec_horizon`` predicted steps that are not past when the guard gets them."""
+        observation_ns, predicted = observation.stamp_ns, prediction.actions
+        finite = bool(np.all(np.isfinite(predicted)))
+        if finite:  # What is not would spoil the mean for good.
+            predicted = self._settings.average.add(predicted, observation_ns, observation.instruction)
         step_ns = round(self._engine.step_s * 1e9)
         ready_ns = self._now_ns() + self._settings.publish_lead_ns - observation_ns
-        first, actions = steps_still_due(prediction.actions, ready_ns, step_ns, self._engine.exec_horizon)
-        if len(actions) == 0 or not np.all(np.isfinite(actions)):
-            reason = "late" if len(actions) == 0 else "not_finite"
+        first, actions = steps_still_due(predicted, ready_ns, step_ns, self._engine.exec_horizon)
+        if len(actions) == 0 or not finite:
+            reason = "late" if finite else "not_finite"
             self.counters[f"chunks_{reason}"] += 1
             self._report(f"prediction not published: {reason} ({ready_ns / 1e6:.0f} ms after its frame)")
             return None

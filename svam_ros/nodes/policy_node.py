@@ -18,7 +18,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -27,6 +29,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
+from svam_ros.control.overlap_average import OverlapAverage
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
@@ -120,6 +123,9 @@ class PolicyNode(LifecycleNode):
             publish_lead_ns=round(parameters.publish_lead_ms * 1e6),
             max_image_age_ns=round(parameters.max_image_age_ms * 1e6),
             max_joint_age_ms=parameters.max_joint_age_ms,
+            average=OverlapAverage(
+                parameters.older_weight, round(self._engine.step_s * 1e9), self._is_averaged()
+            ),
         )
         self._loop = InferenceLoop(
             self._engine, settings, self._now_ns, self._publish_chunk, self._publish_timing, self._warn
@@ -274,6 +280,11 @@ class PolicyNode(LifecycleNode):
                 f"the guard will refuse its chunks"
             )
         return model
+
+    def _is_averaged(self) -> NDArray[np.bool_]:
+        """Which joints of the model are; of another robot none, whose grippers are not known."""
+        known = self._joint_names == self._cobot.joint_names
+        return self._cobot.is_arm_joint if known else np.zeros(len(self._joint_names), dtype=np.bool_)
 
     def _check_engine(self, engine: PolicyEngine) -> None:
         if abs(engine.step_s - self._cobot.control_period_s) > 1e-9:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from svam_ros.cobot import RobotProfile, load_robot_profile
 from svam_ros.control.guard import Guard, GuardSettings
+from svam_ros.control.overlap_average import OverlapAverage
 from svam_ros.simulation.appearance import NOMINAL, Appearance, draw_appearance
 from svam_ros.simulation.cobot_simulation import SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
@@ -75,6 +76,7 @@ class ClosedLoop:
                 tick_rate_hz=robot.profile.command_rate_hz, ramp_speed_fraction=settings.ramp_speed_fraction
             ),
         )
+        self._average = OverlapAverage(settings.older_weight, self._step_ns, robot.cobot.is_arm_joint)
         self._scene: tuple[int, SceneSnapshot] | None = None
         self._next_scene_ns = robot.now_ns
         self._underway: deque[tuple[int, ActionChunk]] = deque()
@@ -119,7 +121,9 @@ class ClosedLoop:
         if self._frames is not None:
             self._frames.append(frame.rgb)
         observation = self._assembler.observe(frame, self._robot.simulation.instruction)
-        chunk = self._cut(self._policy.predict(observation), stamp_ns)
+        prediction = self._policy.predict(observation)
+        averaged = self._average.add(prediction, stamp_ns, observation.instruction)
+        chunk = self._cut(averaged, stamp_ns)
         if chunk is not None:
             self._underway.append((stamp_ns + self._latency_ns, chunk))
 

@@ -61,7 +61,8 @@ class EvaluationReport:
         scenes = "_shared" if loop.shared_scenes else ""
         looks = "_varied" if loop.varied_looks else ""
         timing = (
-            f"latency_{loop.latency_ms:g}_ms_replan_{loop.replan_steps}_ramp_{loop.ramp_speed_fraction:g}"
+            f"latency_{loop.latency_ms:g}_ms_replan_{loop.replan_steps}_older_{loop.older_weight:g}"
+            f"_ramp_{loop.ramp_speed_fraction:g}"
         )
         return f"{self.task}_{self.subject.policy}{scenes}{looks}_{timing}_n_{len(self.seeds)}"
 

@@ -26,6 +26,8 @@ class LoopSettings:
     """From the frame to the arrival of its chunk at the guard."""
     replan_steps: int = PolicyParameters.replan_steps
     """Control steps between two observations; more where the latency is longer."""
+    older_weight: float = PolicyParameters.older_weight
+    """Weight of the mean of older predictions in the steps of a chunk that they reach."""
     publish_lead_ms: float = PolicyParameters.publish_lead_ms
     """Steps due earlier than this after the arrival are left out of a chunk."""
     ramp_speed_fraction: float = TunableGuardSettings.ramp_speed_fraction
@@ -46,6 +48,8 @@ class LoopSettings:
         return max(self.replan_steps * step_ns, round(self.latency_ms * 1e6))
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.older_weight < 1.0:
+            raise ValueError(f"older_weight is {self.older_weight:g}, but must be at least 0 and below 1")
         if not (0.0 <= self.latency_ms <= 2000.0 and self.replan_steps >= 1 and self.episode_s > 0.0):
             raise ValueError(
                 f"latency_ms {self.latency_ms:g}, replan_steps {self.replan_steps} and episode_s "

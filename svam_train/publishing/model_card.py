@@ -121,7 +121,8 @@ def _results(reports: Sequence[EvaluationReport]) -> str:
     explained = [
         "The loop is that of the nodes on simulated time, with the guard, its ramp and its limits in front "
         "of the arms; `nodes` is through the real nodes in real time. Latency is the time from the frame to "
-        "the arrival of its chunk at the guard; how long the network really takes does not count.",
+        "the arrival of its chunk at the guard; how long the network really takes does not count. `older` is "
+        "the weight of older predictions of the same moments (parameter `older_weight`).",
         *(told or ["No baseline was measured."]),
     ]
     return "\n".join(lines) + "\n\n" + "\n".join(explained) + "\n"
@@ -132,7 +133,8 @@ def _result_row(report: EvaluationReport) -> str:
     how, scenes = "nodes", "of the task"
     if loop is not None:
         how = (
-            f"latency {loop.latency_ms:g} ms, every {loop.replan_steps} steps, ramp "
+            f"latency {loop.latency_ms:g} ms, every {loop.replan_steps} steps, older "
+            f"{loop.older_weight:g}, ramp "
             f"{loop.ramp_speed_fraction:g}, {loop.episode_s:g} s"
         )
         scenes = ("shared" if loop.shared_scenes else "of the task") + (

@@ -103,6 +103,20 @@ def test_chunks_arrive_late_and_without_their_past_steps(
         assert (chunk.first_step, len(chunk.actions)) == (first_step, 8)
 
 
+def test_older_predictions_count_where_they_are_given_weight(camera, monkeypatch):
+    sent = Sent(monkeypatch)
+    swing = Swing()
+    attempt(swing, camera, "lift_pot", 0, LoopSettings(older_weight=0.5, episode_s=1.0))
+    whole = [chunk.actions for chunk, _ in sent.chunks]
+    sent.chunks.clear()
+    attempt(Swing(), camera, "lift_pot", 0, LoopSettings(episode_s=1.0))
+    newest = [chunk.actions for chunk, _ in sent.chunks]
+    assert np.array_equal(whole[0], newest[0])
+    differing = np.abs(whole[3] - newest[3]).max(axis=0) > 1e-6
+    assert differing.any()
+    assert not differing[[6, 13]].any(), "grippers are not averaged"
+
+
 def test_a_prediction_that_is_past_on_arrival_moves_nothing(camera, monkeypatch):
     sent = Sent(monkeypatch)
     made = attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0))
@@ -136,7 +150,7 @@ def test_observations_are_what_the_drivers_reported_last(camera):
 @pytest.mark.parametrize(
     "wrong", [{"latency_ms": -1}, {"latency_ms": 1e9}, {"replan_steps": 0}, {"episode_s": 0}]
 )
-def test_settings_that_cannot_be_are_refused(wrong):
+def test_times_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match="must be 0 to 2000"):
         LoopSettings(**wrong)
 
@@ -171,3 +185,9 @@ def test_the_shipped_weights_look(camera):
                         errors[policy.blind].append(np.abs(off).mean())
     assert np.mean(errors[False]) < 0.03  # rad; 0.018 and 0.070 were measured
     assert np.mean(errors[False]) < 0.5 * np.mean(errors[True])
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.0, float("nan")])
+def test_a_weight_that_would_never_fade_is_refused(weight):
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        LoopSettings(older_weight=weight)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.fake_cobot import wait_for
 
+from svam_ros.control.overlap_average import OverlapAverage
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
 from svam_ros.nodes.inference_loop import InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.translation.rejection import RejectedMessage
@@ -46,7 +47,8 @@ class Bench:
         self.engine = Engine()
         self.now_ns = 1_000_000 * MS
         self.chunks, self.timings, self.reports = [], [], []
-        settings = InferenceSettings("run", 5, 10 * MS, 100 * MS, 50.0)
+        average = OverlapAverage(0.5, STEP_MS * MS, np.ones(14, dtype=np.bool_))
+        settings = InferenceSettings("run", 5, 10 * MS, 100 * MS, 50.0, average)
         self.loop = InferenceLoop(
             self.engine, settings, lambda: self.now_ns, self.chunks.append, self.timings.append,
             self.reports.append,
@@ -94,6 +96,26 @@ def test_numbers_that_are_not_finite_are_not_published(bench):
     bench.frame()
     wait_for(lambda: bench.loop.counters["chunks_not_finite"] == 1, 5.0)
     assert bench.chunks == []
+
+
+def test_older_predictions_count_in_the_steps_they_reach_and_spoiled_ones_never(bench):
+    bench.frame(age_ms=20.0)
+    wait_for(lambda: len(bench.chunks) == 1, 5.0)
+    bench.engine.actions[3, 3] = np.nan
+    bench.now_ns += 5 * STEP_MS * MS
+    bench.frame(age_ms=20.0)
+    wait_for(lambda: bench.loop.counters["chunks_not_finite"] == 1, 5.0)
+    bench.engine.actions = np.arange(10.0, 26.0)[:, None] * np.ones(14)
+    bench.now_ns += 5 * STEP_MS * MS
+    bench.frame(age_ms=20.0)
+    wait_for(lambda: len(bench.chunks) == 2, 5.0)
+    # Ten steps later the first prediction reaches six steps of the newer one, and says the same of them.
+    assert np.array_equal(bench.chunks[1].actions[:, 0], np.arange(10, 18))
+    bench.engine.actions = np.arange(17.0, 33.0)[:, None] * np.ones(14)
+    bench.now_ns += 5 * STEP_MS * MS
+    bench.frame(age_ms=20.0)
+    wait_for(lambda: len(bench.chunks) == 3, 5.0)
+    assert np.array_equal(bench.chunks[2].actions[:, 0], np.arange(16, 24))
 
 
 @pytest.mark.parametrize("age_ms", [101.0, -21.0, 5000.0])
