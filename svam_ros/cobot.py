@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from dacite import Config, DaciteError, from_dict
+from numpy.typing import NDArray
 
 from svam_ros.shipped_files import shipped_directory
 from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ, FloatArray, JointLimits
