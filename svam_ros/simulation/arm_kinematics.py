@@ -7,6 +7,7 @@ flange that carries the gripper.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +48,8 @@ ARM_BASES_M: dict[str, tuple[float, float, float]] = {"left": (0.0, 0.29, 0.0), 
 
 def link_transform(row: DenavitHartenbergRow, angle_rad: float = 0.0) -> FloatArray:
     """``(4, 4)`` transform from the frame of a joint to the frame before it, at ``angle_rad``."""
-    ca, sa = np.cos(row.alpha_rad), np.sin(row.alpha_rad)
-    ct, st = np.cos(angle_rad + row.offset_rad), np.sin(angle_rad + row.offset_rad)
+    ca, sa = math.cos(row.alpha_rad), math.sin(row.alpha_rad)
+    ct, st = math.cos(angle_rad + row.offset_rad), math.sin(angle_rad + row.offset_rad)
     return np.array(
         [
             [ct, -st, 0.0, row.a_m],
