@@ -28,6 +28,9 @@ DeviceName = Literal["cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 """In which precision a network can run; ``auto`` leaves it to the device and the network's size."""
 
+ExecutionModeName = Literal["auto", "sync", "append", "aligned", "prefix"]
+"""The ways of :mod:`svam_ros.control.execution_mode`; ``auto`` is the best that horizon and latency carry."""
+
 ImageTransport = Literal["raw", "compressed"]
 
 ImageDecoder = Literal["numpy", "cv_bridge"]
@@ -147,8 +150,12 @@ class PolicyParameters:
     """A frame older than this at the start of inference is not used."""
     max_joint_age_ms: Annotated[float, Range(5.0, 500.0)] = 60.0
     """Joint states may be older than their frame by at most this much."""
+    mode: ExecutionModeName = "auto"
+    """How chunks that come late are executed: play one and wait (sync), one after the other (append), each
+    step at its time (aligned), or that with a network that is told what is committed (prefix). A mode that
+    horizon and latency cannot carry is refused; auto takes the best that they can."""
     replan_steps: Annotated[int, Range(1, 64)] = 4
-    """Observations that chunks are made from lie at least this many steps apart."""
+    """In aligned and prefix: observations that chunks are made from lie at least this many steps apart."""
     older_weight: Annotated[float, Range(0.0, 0.95)] = 0.0
     """Weight of the mean of older predictions in the steps of a chunk that they reach; 0 takes the newest
     alone. More makes arms calmer that a network shakes, and slower to follow what is new."""

@@ -83,6 +83,18 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Horizon:
+    """What one prediction covers, in control steps."""
+
+    pred: int
+    """Predicted at once."""
+    exec: int
+    """Of them, sent as one chunk."""
+    longest_prefix: int = 0
+    """Of them, at the beginning, that may be given; 0 where the network was not trained for it."""
+
+
+@dataclass(frozen=True)
 class ActionChunk:
     """``exec_horizon`` joint targets in a row, made from one observation.
 
@@ -94,7 +106,7 @@ class ActionChunk:
     """``(exec_horizon, 14)`` absolute targets: rad, m of gripper opening."""
     observation_stamp_ns: int
     first_step: int
-    """Index of ``actions[0]`` in the prediction; earlier steps were already past."""
+    """Steps from the observation to ``actions[0]``: what was past already, or what is played before."""
     step_s: float
     run_id: str
     """Drawn anew by every policy process and at every activation."""

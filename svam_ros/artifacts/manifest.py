@@ -10,6 +10,7 @@ from dacite import Config, DaciteError, from_dict
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_ros.types import Horizon
 
 FORMAT_VERSION = 1
 """Counts up whenever an older reader would misread a newer directory."""
@@ -93,14 +94,10 @@ class Manifest:
             raise ManifestError(f"step_s is {self.step_s}, allowed is 0.005 to 0.2")
 
     @property
-    def pred_horizon(self) -> int:
-        """Actions predicted at once."""
-        return self.config.action_expert.pred_horizon
-
-    @property
-    def exec_horizon(self) -> int:
-        """Actions of a prediction that are sent as one chunk."""
-        return self.config.exec_horizon
+    def horizon(self) -> Horizon:
+        """What one prediction covers."""
+        expert = self.config.action_expert
+        return Horizon(expert.pred_horizon, self.config.exec_horizon, expert.longest_prefix)
 
 
 def manifest_to_json(manifest: Manifest) -> str:

@@ -98,6 +98,11 @@ class ChunkTimeline:
         earliest_ns = committed_ns + self._step_ns // 2
         steps = steps.after(min(earliest_ns, steps.end_ns - 1))
         lead_ns = max(committed_ns, steps.start_ns - self._step_ns)
+        if self._curve is not None and committed_ns <= self._curve.end_ns < lead_ns:
+            # Chunks that follow one another are timed from observations of their own: up to half a step
+            # between the end of one and the way up to the next is no reason to brake.
+            bridged = lead_ns - self._curve.end_ns <= self._step_ns // 2
+            lead_ns = self._curve.end_ns if bridged else lead_ns
         led_up_to = steps.with_lead_in(lead_ns)
         if self._curve is None:
             return led_up_to

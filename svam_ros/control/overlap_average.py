@@ -48,6 +48,10 @@ class OverlapAverage:
         self._mean = observation_ns, instruction, mean
         return mean
 
+    def forget(self) -> None:
+        """What was predicted so far is not what happened."""
+        self._mean = None
+
     def _blend(self, mean: FloatArray, observation_ns: int) -> None:
         assert self._mean is not None
         older_ns, _, older = self._mean

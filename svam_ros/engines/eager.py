@@ -11,14 +11,15 @@ from torch import Tensor
 
 from svam_ros.artifacts.manifest import Manifest
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
-from svam_ros.engines.observation_checks import check_observation
+from svam_ros.engines.observation_checks import check_observation, check_prefix
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
 from svam_ros.engines.stages import StageInputs, run_stages
+from svam_ros.networks.action_expert import GivenActions
 from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import InstructionCondition, Svam
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.preprocessing import ModelInput, prepare_observation
-from svam_ros.types import Observation
+from svam_ros.types import FloatArray, Observation
 
 WARM_UP_PASSES = 3
 WARM_UP_S = 2.0
@@ -74,8 +75,8 @@ class EagerEngine:
         torch.set_num_threads(threads)
         manifest = model.manifest
         self.model_name = manifest.name
-        self.pred_horizon = manifest.pred_horizon
-        self.exec_horizon = manifest.exec_horizon
+        self.horizon = manifest.horizon
+        self.forward_s = 0.0
         self.step_s = manifest.step_s
         self._model = model
         expert = manifest.config.action_expert
@@ -103,8 +104,10 @@ class EagerEngine:
         with torch.inference_mode():
             condition = self._network.encode_instruction(token_ids, torch.ones_like(token_ids))
             for _ in range(WARM_UP_PASSES):
-                self._run(model_input, condition, self._noise)
-                if time.perf_counter() - started > WARM_UP_S:
+                began = time.perf_counter()
+                self._run(model_input, condition, self._noise, None).cpu()
+                self.forward_s = time.perf_counter() - began
+                if began + self.forward_s - started > WARM_UP_S:
                     break
         self._timer.reset()
 
@@ -122,9 +125,10 @@ class EagerEngine:
             )
         self._instruction = text
 
-    def infer(self, observation: Observation) -> Prediction:
+    def infer(self, observation: Observation, prefix: FloatArray | None = None) -> Prediction:
         """One pass; see :class:`svam_ros.engines.policy_engine.PolicyEngine`."""
         check_observation(observation, self._joints_needed)
+        check_prefix(prefix, self.horizon.longest_prefix, len(self._model.manifest.joint_names))
         self._timer.reset()
         if observation.instruction != self._instruction:
             self.set_instruction(observation.instruction)
@@ -133,7 +137,8 @@ class EagerEngine:
             with self._timer.stage("preprocess"):
                 model_input = prepare_observation(observation, self._model.manifest.image)
                 noise = self._draw_noise() if self._fresh_noise else self._noise
-            normalised = self._run(model_input, self._condition, noise)
+            given = self._given(prefix, observation)
+            normalised = self._run(model_input, self._condition, noise, given)
         actions = self._model.statistics.denormalise_actions(
             normalised[0].double().cpu().numpy(), observation.arms.positions
         )
@@ -150,12 +155,16 @@ class EagerEngine:
         del self._network
 
     def _run(
-        self, model_input: ModelInput, condition: InstructionCondition, noise: tuple[Tensor, Tensor]
+        self,
+        model_input: ModelInput,
+        condition: InstructionCondition,
+        noise: tuple[Tensor, Tensor],
+        given: GivenActions | None,
     ) -> Tensor:
         """``(1, pred_horizon, action_dim)`` normalised actions."""
         with self._timer.stage("preprocess"):
             image = self._to_network(torch.from_numpy(model_input.image)[None])
-            inputs = StageInputs(image, condition, self._joints(model_input), *noise)
+            inputs = StageInputs(image, condition, self._joints(model_input), *noise, given)
         return run_stages(self._network, inputs, self._timer.stage).actions
 
     def _joints(self, model_input: ModelInput) -> Tensor | None:
@@ -163,6 +172,14 @@ class EagerEngine:
             return None
         normalised = self._model.statistics.normalise_joints(model_input.joints.astype(np.float64))
         return self._to_network(torch.from_numpy(normalised.astype(np.float32))[None])
+
+    def _given(self, prefix: FloatArray | None, observation: Observation) -> GivenActions | None:
+        if prefix is None or len(prefix) == 0:
+            return None
+        normalised = self._model.statistics.normalise_actions(prefix, observation.arms.positions)
+        actions = torch.zeros(1, self.horizon.pred, prefix.shape[1])
+        actions[0, : len(prefix)] = torch.from_numpy(normalised)
+        return GivenActions.first(self._to_network(actions), len(prefix))
 
     def _draw_noise(self) -> tuple[Tensor, Tensor]:
         """Latent noise and action noise, in this order, with batch size 1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from svam_ros.engines.policy_engine import PredictionRefused
-from svam_ros.types import Observation
+from svam_ros.types import FloatArray, Observation
 
 
 def check_observation(observation: Observation, joints: int | None) -> None:
@@ -33,3 +33,24 @@ def check_observation(observation: Observation, joints: int | None) -> None:
         raise PredictionRefused(
             f"the measured position of joint {', '.join(map(str, bad))} (counted from 0) is not finite"
         )
+
+
+def check_prefix(prefix: FloatArray | None, longest: int, joints: int) -> None:
+    """Refuse committed steps that the network cannot take.
+
+    Args:
+        prefix: ``(n, joints)`` absolute targets, or ``None``.
+        longest: steps that it was trained with at most.
+        joints: how many the model moves.
+
+    Raises:
+        PredictionRefused: too many steps, another number of joints, or targets that are not finite.
+    """
+    if prefix is None:
+        return
+    if prefix.ndim != 2 or prefix.shape[1] != joints or len(prefix) > longest:
+        raise PredictionRefused(
+            f"the committed steps have shape {prefix.shape}, the model takes at most ({longest}, {joints})"
+        )
+    if not np.all(np.isfinite(prefix)):
+        raise PredictionRefused("the committed steps are not finite")

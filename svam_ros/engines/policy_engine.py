@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import FloatArray, Observation
+from svam_ros.types import FloatArray, Horizon, Observation
 
 
 class PredictionRefused(RejectedMessage):
@@ -36,9 +36,10 @@ class PolicyEngine(Protocol):
 
     name: str
     model_name: str
-    pred_horizon: int
-    exec_horizon: int
+    horizon: Horizon
     step_s: float
+    forward_s: float
+    """How long one forward pass took at the end of the warm-up."""
 
     def warm_up(self) -> None:
         """Run until the first real pass is as fast as any other. Changes no later result."""
@@ -50,13 +51,19 @@ class PolicyEngine(Protocol):
             PredictionRefused: the model cannot understand the text. There is no instruction then.
         """
 
-    def infer(self, observation: Observation) -> Prediction:
+    def infer(self, observation: Observation, prefix: FloatArray | None = None) -> Prediction:
         """One forward pass. Takes milliseconds to seconds; call it off the executor's thread.
 
         An observation with another instruction than the last one has it encoded first.
 
+        Args:
+            observation: what is seen and measured.
+            prefix: ``(n, 14)`` absolute joint targets of the first ``n`` steps after the observation, at most
+                ``horizon.longest_prefix``: they are committed already, and the prediction begins with them.
+
         Raises:
-            PredictionRefused: the instruction is not understood, or the network's output is not finite.
+            PredictionRefused: the prefix is longer than that or not finite, the instruction is not
+                understood, or the network's output is not finite.
         """
 
     def close(self) -> None:

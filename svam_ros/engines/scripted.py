@@ -10,9 +10,10 @@ from typing import Literal, get_args, get_type_hints
 import numpy as np
 
 from svam_ros.cobot import Cobot, load_cobot
+from svam_ros.engines.observation_checks import check_prefix
 from svam_ros.engines.policy_engine import Prediction
 from svam_ros.profiling.stage_timer import StageTimer
-from svam_ros.types import FloatArray, Observation
+from svam_ros.types import FloatArray, Horizon, Observation
 
 MotionKind = Literal["hold", "home", "sine"]
 FaultKind = Literal["none", "nan", "jump", "slow"]
@@ -45,6 +46,8 @@ class ScriptedMotion:
     """How much longer a faulty pass takes."""
     pred_horizon: int = 16
     exec_horizon: int = 8
+    longest_prefix: int = 0
+    """Steps of a committed chunk that a prediction may be asked to begin with."""
 
     def __post_init__(self) -> None:
         if not all(0 <= joint < 14 for joint in self.joints):
@@ -52,6 +55,11 @@ class ScriptedMotion:
         if not 1 <= self.exec_horizon <= self.pred_horizon:
             raise ValueError(
                 f"exec_horizon {self.exec_horizon} must be 1 to pred_horizon {self.pred_horizon}"
+            )
+        if not 0 <= self.longest_prefix <= min(self.exec_horizon, self.pred_horizon - self.exec_horizon):
+            raise ValueError(
+                f"longest_prefix {self.longest_prefix} must be 0 to exec_horizon {self.exec_horizon}, and at "
+                f"most pred_horizon {self.pred_horizon} less that"
             )
         if self.period_s <= 0 or self.slow_ms < 0 or self.fault_after < 0:
             raise ValueError("period_s must be above 0, slow_ms and fault_after not below 0")
@@ -104,8 +112,9 @@ class ScriptedEngine:
         self._motion = motion
         self._cobot = cobot or load_cobot()
         self.model_name = f"scripted {motion.motion}"
-        self.pred_horizon = motion.pred_horizon
-        self.exec_horizon = motion.exec_horizon
+        self.horizon = Horizon(motion.pred_horizon, motion.exec_horizon, motion.longest_prefix)
+        always_slow = motion.fault == "slow" and motion.fault_after == 0
+        self.forward_s = motion.slow_ms / 1e3 if always_slow else 0.0
         self.step_s = self._cobot.control_period_s
         self._predictions = 0
         self._base: FloatArray | None = None
@@ -116,18 +125,21 @@ class ScriptedEngine:
     def set_instruction(self, text: str) -> None:
         """Every instruction is understood and ignored."""
 
-    def infer(self, observation: Observation) -> Prediction:
+    def infer(self, observation: Observation, prefix: FloatArray | None = None) -> Prediction:
         """The next ``pred_horizon`` targets of the motion, as of the observation's stamp."""
+        check_prefix(prefix, self.horizon.longest_prefix, len(self._cobot.joint_names))
         timer = StageTimer()
         motion = self._motion
         faulty = self._predictions >= motion.fault_after
         self._predictions += 1
         with timer.stage("action_expert"):
             actions = self._targets(observation)
+            if prefix is not None:
+                actions[: len(prefix)] = prefix
             if faulty and motion.fault == "slow":
                 time.sleep(motion.slow_ms / 1e3)
             elif faulty and motion.fault == "nan":
-                actions[self.pred_horizon // 2, 0] = np.nan
+                actions[self.horizon.pred // 2, 0] = np.nan
             elif faulty and motion.fault == "jump":
                 actions[:, list(motion.joints)] += motion.jump_by
         frame = observation.frame.rgb.tobytes() + observation.arms.positions.tobytes()
@@ -141,9 +153,9 @@ class ScriptedEngine:
         if self._base is None:
             self._base = observation.arms.positions.copy()
         base = self._cobot.home if self._motion.motion == "home" else self._base
-        targets = np.tile(base, (self.pred_horizon, 1))
+        targets = np.tile(base, (self.horizon.pred, 1))
         if self._motion.motion == "sine":
-            due_s = observation.stamp_ns / 1e9 + self.step_s * np.arange(1, self.pred_horizon + 1)
+            due_s = observation.stamp_ns / 1e9 + self.step_s * np.arange(1, self.horizon.pred + 1)
             swing = self._motion.amplitude * np.sin(2 * np.pi * due_s / self._motion.period_s)
             targets[:, list(self._motion.joints)] += swing[:, None]
         return targets

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from svam_ros.networks.action_expert import GivenActions
 from svam_ros.networks.svam import Foresight, InstructionCondition, Svam
 
 Measure = Callable[[str], AbstractContextManager[object]]
@@ -27,6 +28,8 @@ class StageInputs:
     """``(batch, *config.latent_noise_shape)`` standard normal."""
     action_noise: Tensor
     """``(batch, *config.action_noise_shape)`` standard normal."""
+    prefix: GivenActions | None = None
+    """Actions that are committed already."""
 
 
 @dataclass(frozen=True)
@@ -54,5 +57,5 @@ def run_stages(network: Svam, inputs: StageInputs, measure: Measure) -> StageOut
     with measure("uni_perceiver"):
         context = network.perceive(features, foresight)
     with measure("action_expert"):
-        actions = network.act(context, inputs.condition, inputs.joints, inputs.action_noise)
+        actions = network.act(context, inputs.condition, inputs.joints, inputs.action_noise, inputs.prefix)
     return StageOutputs(features, foresight, context, actions)

@@ -22,7 +22,7 @@ from svam_ros.networks.attention import (
     sine_features,
 )
 from svam_ros.networks.config import ActionExpertConfig
-from svam_ros.networks.input_checks import check_joints
+from svam_ros.networks.input_checks import check_joints, check_prefix
 from svam_ros.networks.sampler import EdmScalings, edm_scalings, exponential_sigmas, sample_ddim
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
@@ -30,6 +30,32 @@ KeysValues = tuple[tuple[Tensor, Tensor], ...]
 
 Modulation = tuple[Tensor, ...]
 """For every decoder block ``(batch, 1, 6 * width)``: shifts, scales and gates at one noise level."""
+
+
+CLEAN_LEVEL = 0.001
+"""Noise level that given actions are said to have: 0 has no logarithm. Few other actions ever have it."""
+
+
+@dataclass(frozen=True)
+class GivenActions:
+    """Actions that are being executed already, and that a chunk has to go on from."""
+
+    actions: Tensor
+    """``(batch, n, action_dim)`` normalised; counts where ``given``."""
+    given: Tensor
+    """``(batch, n)`` bool."""
+
+    @staticmethod
+    def first(actions: Tensor, length: int | Tensor) -> GivenActions:
+        """The first ``length`` (one for all, or ``(batch,)``) of ``(batch, n, action_dim)``."""
+        if isinstance(length, Tensor):
+            length = length[:, None]
+        steps = torch.arange(actions.shape[1], device=actions.device)
+        return GivenActions(actions, (steps < length).expand(actions.shape[:2]))
+
+    def over(self, others: Tensor) -> Tensor:
+        """``others`` ``(batch, n, action_dim)`` where none is given."""
+        return torch.where(self.given[..., None], self.actions, others)
 
 
 @dataclass(frozen=True)
@@ -42,6 +68,8 @@ class SamplingSchedule:
     """For every step."""
     modulations: tuple[Modulation, ...]
     """For every step, with batch size 1."""
+    clean: Modulation
+    """Of given actions, with batch size 1."""
 
 
 class EncoderBlock(nn.Module):
@@ -126,6 +154,7 @@ class ActionExpert(nn.Module):
         joints: Tensor | None,
         noise: Tensor,
         schedule: SamplingSchedule,
+        prefix: GivenActions | None = None,
     ) -> Tensor:
         """Sample a chunk.
 
@@ -135,20 +164,37 @@ class ActionExpert(nn.Module):
             joints: ``(batch, action_dim)`` normalised; ``None`` where the network has no proprioception.
             noise: ``(batch, pred_horizon, action_dim)`` standard normal.
             schedule: from :meth:`schedule`.
+            prefix: actions that the chunk begins with, where the network was trained for it.
 
         Returns:
             ``(batch, pred_horizon, action_dim)`` normalised actions.
 
         Raises:
-            InputError: as :meth:`encode`.
+            InputError: as :meth:`encode`; or a prefix that is longer than trained, or wrong.
         """
+        check_prefix(prefix, noise, self.config)
         encoded = self.encode(context, goal_token, joints, first=noise.shape[1])
-        keys_values = self.keys_values(encoded)
+        return self.sample(self.keys_values(encoded), noise, schedule, prefix)
+
+    def sample(
+        self,
+        keys_values: KeysValues,
+        noise: Tensor,
+        schedule: SamplingSchedule,
+        prefix: GivenActions | None = None,
+    ) -> Tensor:
+        """As :meth:`forward`, from the keys and values of a context on."""
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            scalings = schedule.scalings[step]
-            predicted = self.predict(scalings.input * x, schedule.modulations[step], keys_values)
-            return scalings.skip * x + scalings.output * predicted  # EDM, equation 7
+            scalings, modulation = schedule.scalings[step], schedule.modulations[step]
+            if prefix is None:
+                predicted = self.predict(scalings.input * x, modulation, keys_values)
+            else:
+                predicted = self.predict_behind(
+                    prefix, scalings.input * x, modulation, schedule.clean, keys_values
+                )
+            denoised = scalings.skip * x + scalings.output * predicted  # EDM, equation 7
+            return denoised if prefix is None else prefix.over(denoised)
 
         return sample_ddim(denoise, noise, schedule.sigmas)
 
@@ -199,6 +245,33 @@ class ActionExpert(nn.Module):
         predicted: Tensor = self.action_prediction(self.decoder_norm(x))
         return predicted
 
+    def predict_behind(
+        self,
+        prefix: GivenActions,
+        scaled: Tensor,
+        modulation: Modulation,
+        clean: Modulation,
+        keys_values: KeysValues,
+    ) -> Tensor:
+        """:meth:`predict` where some actions are given clean, each modulated by its own noise level.
+
+        Training-time real-time chunking (Black et al. 2025, arXiv 2512.05964). What comes out where actions
+        are given means nothing.
+
+        Args:
+            prefix: the given actions.
+            scaled: ``(batch, n, action_dim)`` noised actions times the input scaling.
+            modulation: at the noise level of the actions that are not given.
+            clean: at :data:`CLEAN_LEVEL`.
+            keys_values: of the conditions.
+        """
+        per_action = tuple(
+            torch.where(prefix.given[..., None], at_rest, noisy)
+            for at_rest, noisy in zip(clean, modulation, strict=True)
+        )
+        given = GivenActions(prefix.actions / self.config.sigma_data, prefix.given)
+        return self.predict(given.over(scaled), per_action, keys_values)
+
     def denoising_error(
         self, actions: Tensor, noise: Tensor, sigma: Tensor, keys_values: KeysValues
     ) -> Tensor:
@@ -237,6 +310,7 @@ class ActionExpert(nn.Module):
             sigmas,
             tuple(EdmScalings(*(float(part) for part in row)) for row in scalings),
             tuple(self.modulation(level[None].float().to(device)) for level in levels),
+            self.modulation(torch.full((1,), CLEAN_LEVEL, device=device)),
         )
 
     def _decoder_blocks(self) -> list[DecoderBlock]:

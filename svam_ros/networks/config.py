@@ -180,6 +180,9 @@ class ActionExpertConfig:
     attention_dropout: float
     residual_dropout: float
     mlp_dropout: float
+    longest_prefix: int = 0
+    """Actions at the beginning of a chunk that may be given to it, because they are committed already: as
+    many as it was trained with. The published network was trained without."""
 
 
 @dataclass(frozen=True)

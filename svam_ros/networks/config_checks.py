@@ -13,7 +13,8 @@ UNET_NORM_GROUPS = 32
 """Groups of every group norm in diffusers' spatio-temporal UNet; not adjustable there."""
 
 MAY_BE_ZERO = frozenset(
-    {"bos_id", "eos_id", "pad_id", "registers", "alternate_from", "qk_norm_from", "rotary_from"}
+    {"bos_id", "eos_id", "pad_id", "registers", "longest_prefix"}
+    | {"alternate_from", "qk_norm_from", "rotary_from"}
 )
 """Whole numbers of a configuration that count from zero; all others are sizes."""
 
@@ -104,6 +105,13 @@ def _check_horizons(config: SvamConfig) -> None:
             f"exec_horizon is {config.exec_horizon}, allowed is 1 to pred_horizon {pred_horizon}"
         )
     expert = config.action_expert
+    # A prefix is of one chunk that is being executed, and behind it a whole chunk has to be left.
+    longest = min(config.exec_horizon, pred_horizon - config.exec_horizon)
+    if not 0 <= expert.longest_prefix <= longest:
+        raise ConfigError(
+            f"action_expert.longest_prefix is {expert.longest_prefix}, allowed is 0 to {longest}: at most "
+            f"exec_horizon {config.exec_horizon}, and pred_horizon {pred_horizon} less that"
+        )
     if not 0 < expert.sigma_min < expert.sigma_max:
         raise ConfigError(
             f"action_expert: need 0 < sigma_min < sigma_max, got {expert.sigma_min}, {expert.sigma_max}"

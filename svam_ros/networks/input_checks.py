@@ -6,10 +6,15 @@ the host wait for the device in every pass, so an engine checks them before they
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from svam_ros.networks.config import ActionExpertConfig, SvamConfig
+
+if TYPE_CHECKING:
+    from svam_ros.networks.action_expert import GivenActions
 
 
 class InputError(ValueError):
@@ -59,6 +64,24 @@ def check_joints(joints: Tensor | None, config: ActionExpertConfig, dtype: torch
     if joints is not None:
         _check_shape("joints", joints, (config.action_dim,))
         _check_values("joints", joints, dtype)
+
+
+def check_prefix(prefix: GivenActions | None, noise: Tensor, config: ActionExpertConfig) -> None:
+    """Refuse given actions that the network was not trained for, and wrong ones."""
+    if prefix is None:
+        return
+    if prefix.actions.shape != noise.shape or prefix.given.shape != noise.shape[:2]:
+        raise InputError(
+            f"prefix: expected actions {tuple(noise.shape)} and as many marks, got "
+            f"{tuple(prefix.actions.shape)} and {tuple(prefix.given.shape)}"
+        )
+    _check_values("prefix", prefix.actions, noise.dtype)
+    longest = config.longest_prefix
+    if longest == 0 or (_values_are_at_hand(prefix.given) and bool(prefix.given[:, longest:].any())):
+        raise InputError(
+            f"prefix: the network was trained with at most {longest} given actions "
+            f"(action_expert.longest_prefix)"
+        )
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

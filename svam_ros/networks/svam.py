@@ -39,7 +39,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from svam_ros.networks.action_expert import ActionExpert
+from svam_ros.networks.action_expert import ActionExpert, GivenActions
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.decoupler import Decoupler
 from svam_ros.networks.image_encoder import ImageEncoder
@@ -134,6 +134,7 @@ class Svam(nn.Module):
         joints: Tensor | None,
         latent_noise: Tensor,
         action_noise: Tensor,
+        prefix: GivenActions | None = None,
     ) -> Tensor:
         """One prediction.
 
@@ -143,6 +144,7 @@ class Svam(nn.Module):
             joints: ``(batch, action_dim)`` normalised, or ``None`` without proprioception.
             latent_noise: ``(batch, *config.latent_noise_shape)`` standard normal.
             action_noise: ``(batch, *config.action_noise_shape)`` standard normal.
+            prefix: actions that are committed already; ``None`` where there are none.
 
         Returns:
             ``(batch, pred_horizon, action_dim)`` normalised actions.
@@ -156,7 +158,7 @@ class Svam(nn.Module):
         references = self.references(image)
         foresight = self.decouple(features, references)
         context = self.perceive(features, foresight)
-        return self.act(context, condition, joints, action_noise)
+        return self.act(context, condition, joints, action_noise, prefix)
 
     def check_inputs(
         self, image: Tensor, joints: Tensor | None, latent_noise: Tensor, action_noise: Tensor
@@ -234,11 +236,16 @@ class Svam(nn.Module):
         return context
 
     def act(
-        self, context: Tensor, condition: InstructionCondition, joints: Tensor | None, action_noise: Tensor
+        self,
+        context: Tensor,
+        condition: InstructionCondition,
+        joints: Tensor | None,
+        action_noise: Tensor,
+        prefix: GivenActions | None = None,
     ) -> Tensor:
         """Sample normalised actions ``(batch, pred_horizon, action_dim)``."""
         actions: Tensor = self.action_expert(
-            context, condition.goal_token, joints, action_noise, self.constants.schedule
+            context, condition.goal_token, joints, action_noise, self.constants.schedule, prefix
         )
         return actions
 

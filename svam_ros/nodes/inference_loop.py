@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from svam_ros.control.overlap_average import OverlapAverage
+from svam_ros.control.chunk_schedule import ChunkSchedule
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
-from svam_ros.translation.chunks import steps_still_due
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk, ArmReading, CameraFrame, Observation
@@ -42,12 +41,8 @@ class InferenceSettings:
     """What the loop needs of the node's parameters."""
 
     run_id: str
-    replan_steps: int
-    publish_lead_ns: int
     max_image_age_ns: int
     max_joint_age_ms: float
-    average: OverlapAverage
-    """Of this activation alone."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,7 @@ class InferenceLoop:
     Args:
         engine: makes predictions; used from the loop's thread only.
         settings: see :class:`InferenceSettings`.
+        schedule: of this run alone.
         now_ns: ROS time.
         publish_chunk: sends a chunk; called in the loop's thread, timed as stage ``publish``.
         publish_timing: called after each chunk.
@@ -78,6 +74,7 @@ class InferenceLoop:
         self,
         engine: PolicyEngine,
         settings: InferenceSettings,
+        schedule: ChunkSchedule,
         now_ns: Callable[[], int],
         publish_chunk: Callable[[ActionChunk], None],
         publish_timing: Callable[[ChunkTiming], None],
@@ -85,6 +82,7 @@ class InferenceLoop:
     ) -> None:
         self._engine = engine
         self._settings = settings
+        self._schedule = schedule
         self._now_ns = now_ns
         self._publish_chunk = publish_chunk
         self._publish_timing = publish_timing
@@ -93,7 +91,6 @@ class InferenceLoop:
         self._wakeup = threading.Condition()
         self._newest: PendingFrame | None = None
         self._instruction: str | None = None
-        self._last_observation_ns = 0
         self._sequence = 0
         self._last_pass = time.monotonic()
         self._stopping = False
@@ -160,16 +157,13 @@ class InferenceLoop:
 
     def _next_frame(self) -> PendingFrame | None:
         """Wait for a frame that may be used; ``None`` when the loop is told to stop."""
-        step_ns = round(self._engine.step_s * 1e9)
-        # Half a step of grace: the camera's clock does not tick in multiples of ours.
-        spacing_ns = self._settings.replan_steps * step_ns - step_ns // 2
         with self._wakeup:
             while not self._stopping:
                 frame = self._newest
                 if (
                     frame is not None
                     and self._instruction is not None
-                    and frame.stamp_ns >= self._last_observation_ns + spacing_ns
+                    and self._schedule.may_look(frame.stamp_ns)
                     and self._assembler.is_complete(frame.stamp_ns)
                 ):
                     self._newest = None
@@ -191,8 +185,9 @@ class InferenceLoop:
             try:
                 with timer.stage("preprocess"):
                     observation = self._observe(frame)
-                self._last_observation_ns = frame.stamp_ns
-                prediction = self._engine.infer(observation)
+                age_ns = self._now_ns() - frame.stamp_ns
+                prefix = self._schedule.begin(frame.stamp_ns, age_ns, observation.arms.positions)
+                prediction = self._engine.infer(observation, prefix)
             except RejectedMessage as error:
                 self.counters["frames_rejected"] += 1
                 self._report(f"no chunk from this frame: {error}")
@@ -211,24 +206,22 @@ class InferenceLoop:
             return self._assembler.observe(decoded, self._instruction or "")
 
     def _cut(self, prediction: Prediction, observation: Observation) -> ActionChunk | None:
-        """The ``exec_horizon`` predicted steps that are not past when the guard gets them."""
+        """The predicted steps that are to be sent, as the schedule says."""
         observation_ns, predicted = observation.stamp_ns, prediction.actions
+        age_ns = self._now_ns() - observation_ns
         finite = bool(np.all(np.isfinite(predicted)))
-        if finite:  # What is not would spoil the mean for good.
-            predicted = self._settings.average.add(predicted, observation_ns, observation.instruction)
-        step_ns = round(self._engine.step_s * 1e9)
-        ready_ns = self._now_ns() + self._settings.publish_lead_ns - observation_ns
-        first, actions = steps_still_due(predicted, ready_ns, step_ns, self._engine.exec_horizon)
-        if len(actions) == 0 or not finite:
+        placed = None
+        if finite:
+            placed = self._schedule.place(predicted, observation_ns, age_ns, observation.instruction)
+        if placed is None:
             reason = "late" if finite else "not_finite"
             self.counters[f"chunks_{reason}"] += 1
-            self._report(f"prediction not published: {reason} ({ready_ns / 1e6:.0f} ms after its frame)")
+            self._report(f"prediction not published: {reason} ({age_ns / 1e6:.0f} ms after its frame)")
             return None
         self._sequence += 1
         self.counters["chunks"] += 1
-        return ActionChunk(
-            actions, observation_ns, first, self._engine.step_s, self._settings.run_id, self._sequence
-        )
+        step_s, run_id = self._engine.step_s, self._settings.run_id
+        return ActionChunk(placed.actions, observation_ns, placed.first_step, step_s, run_id, self._sequence)
 
     def _announce(self, chunk: ActionChunk, prediction: Prediction, own_ms: dict[str, float]) -> None:
         stages_ms = dict(prediction.stages_ms)

@@ -29,7 +29,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
-from svam_ros.control.overlap_average import OverlapAverage
+from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
@@ -37,6 +37,7 @@ from svam_ros.nodes.image_decoders import choose_raw_decoder
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
@@ -67,6 +68,7 @@ class PolicyNode(LifecycleNode):
         read_parameters(self, PolicyParameters)
         self._exit_code: int | None = None
         self._engine: PolicyEngine | None = None
+        self._schedule: ScheduleSettings | None = None
         self._loop: InferenceLoop | None = None
         self._cobot: Cobot = load_cobot()
         self._joint_names = self._cobot.joint_names
@@ -103,6 +105,9 @@ class PolicyNode(LifecycleNode):
             )
             if self._joint_names == self._cobot.joint_names:
                 self._check_engine(self._engine)
+            self._schedule = schedule_settings(
+                parameters, self._engine, self._profile.camera, self._is_arm_joint()
+            )
             self._subscribe(parameters, self._profile)
             if parameters.instruction:
                 check_instruction(parameters.instruction)
@@ -110,25 +115,31 @@ class PolicyNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {error}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"configured: model {self._engine.model_name}, engine {self._engine.name}")
+        engine = self._engine
+        self.get_logger().info(
+            f"configured: model {engine.model_name}, engine {engine.name}, mode {self._schedule.mode.value} "
+            f"(a forward takes {engine.forward_s * 1e3:.0f} ms)"
+        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the inference thread under a new run id."""
         parameters = read_parameters(self, PolicyParameters)
         assert self._engine is not None
+        assert self._schedule is not None
         settings = InferenceSettings(
             run_id=secrets.token_hex(4),
-            replan_steps=parameters.replan_steps,
-            publish_lead_ns=round(parameters.publish_lead_ms * 1e6),
             max_image_age_ns=round(parameters.max_image_age_ms * 1e6),
             max_joint_age_ms=parameters.max_joint_age_ms,
-            average=OverlapAverage(
-                parameters.older_weight, round(self._engine.step_s * 1e9), self._is_averaged()
-            ),
         )
         self._loop = InferenceLoop(
-            self._engine, settings, self._now_ns, self._publish_chunk, self._publish_timing, self._warn
+            self._engine,
+            settings,
+            ChunkSchedule(self._schedule),
+            self._now_ns,
+            self._publish_chunk,
+            self._publish_timing,
+            self._warn,
         )
         if parameters.instruction:
             self._loop.set_instruction(check_instruction(parameters.instruction))
@@ -243,6 +254,7 @@ class PolicyNode(LifecycleNode):
                 values[f"{stage}_p99_ms"] = f"{summary.p99:.2f}"
         values["model"] = self._engine.model_name if self._engine else "none"
         values["engine"] = self._engine.name if self._engine else "none"
+        values["mode"] = self._schedule.mode.value if self._schedule else "none"
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
         waiting_for = self._loop.waiting_for() if self._loop else ""
         level = DiagnosticStatus.WARN if waiting_for else DiagnosticStatus.OK
@@ -281,8 +293,8 @@ class PolicyNode(LifecycleNode):
             )
         return model
 
-    def _is_averaged(self) -> NDArray[np.bool_]:
-        """Which joints of the model are; of another robot none, whose grippers are not known."""
+    def _is_arm_joint(self) -> NDArray[np.bool_]:
+        """Which joints of the model are; of another robot none are known to be."""
         known = self._joint_names == self._cobot.joint_names
         return self._cobot.is_arm_joint if known else np.zeros(len(self._joint_names), dtype=np.bool_)
 
@@ -308,7 +320,7 @@ class PolicyNode(LifecycleNode):
         self._inputs.close()
         if self._engine is not None:
             self._engine.close()
-            self._engine = None
+            self._engine = self._schedule = None
 
 
 def _check_parameter(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from svam_ros.cobot import Cobot
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import MAX_CHUNK_STEPS, ActionChunk, FloatArray
+from svam_ros.types import MAX_CHUNK_STEPS, ActionChunk
 
 _IDENTITY = re.compile(r"(?P<run_id>[A-Za-z0-9_-]{1,64})/(?P<sequence>[0-9]{1,18})", re.ASCII)
 
@@ -23,24 +23,6 @@ _IDENTITY = re.compile(r"(?P<run_id>[A-Za-z0-9_-]{1,64})/(?P<sequence>[0-9]{1,18
 def chunk_identity(run_id: str, sequence: int) -> str:
     """What stands in ``header.frame_id`` of a chunk."""
     return f"{run_id}/{sequence}"
-
-
-def steps_still_due(
-    prediction: FloatArray, ready_ns: int, step_ns: int, exec_horizon: int
-) -> tuple[int, FloatArray]:
-    """The steps of a prediction that are not past when the guard gets them, as many as are sent.
-
-    Args:
-        prediction: ``(pred_horizon, joints)``.
-        ready_ns: from the observation to the arrival of the chunk at the guard.
-        step_ns: time between two steps; step ``i`` is due ``(i + 1) * step_ns`` after the observation.
-        exec_horizon: steps that are sent at once.
-
-    Returns:
-        The index of the first step, and the steps; none where all are past.
-    """
-    first = max(0, -(-ready_ns // step_ns) - 1)
-    return first, prediction[first : first + exec_horizon]
 
 
 def read_chunk(message: Any, cobot: Cobot) -> ActionChunk:

@@ -16,7 +16,7 @@ from svam_ros.cobot import load_robot_profile
 from svam_ros.simulation.inverse_kinematics import UnreachableError
 from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import SimulatedRobot
-from svam_ros.types import FloatArray, Observation
+from svam_ros.types import FloatArray, Horizon, Observation
 from svam_train.demonstrations.recording_recipe import RecordingRecipe
 from svam_train.demonstrations.smooth_noise import smooth_noise
 
@@ -41,7 +41,7 @@ class ClumsyExpert:
         recipe: decides which kind of scene a seed means.
     """
 
-    exec_horizon = 8
+    horizon = Horizon(HORIZON_STEPS, 8)
 
     def __init__(self, recipe: RecordingRecipe) -> None:
         self._recipe = recipe
@@ -72,7 +72,7 @@ class ClumsyExpert:
         self._step_ns = round(robot.cobot.control_period_s * 1e9)
         self._first_stamp_ns = None
 
-    def predict(self, observation: Observation) -> FloatArray:
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
         """``(16, 14)`` of its plan, by the clock."""
         if self._first_stamp_ns is None:
             self._first_stamp_ns = observation.stamp_ns

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.cobot import load_robot_profile
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.types import ImageArray
 from svam_train.episodes.scene_seeds import EVALUATION_SEEDS_FROM
-from svam_train.evaluation.closed_loop import Attempt, attempt, front_camera
+from svam_train.evaluation.closed_loop import Attempt, attempt, execution_mode, front_camera
 from svam_train.evaluation.films import write_film
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.evaluation.policies import Policy, PolicyChoice
@@ -101,8 +101,7 @@ class _Tryer:
         frames: list[ImageArray] | None = None if films is None else []
         made = attempt(self._policy, self._camera, task, seed, self._plan.loop, frames)
         if films is not None and frames and not made.success:
-            step_ns = round(load_cobot().control_period_s * 1e9)
-            spacing_s = 1e-9 * self._plan.loop.spacing_ns(step_ns)
+            spacing_s = self._plan.loop.episode_s / len(frames)  # What fails takes all the time there is.
             caption = f"{task} seed {seed}, {FILM_SPEED:g} x"
             write_film(_film_path(films, made), frames, FILM_SPEED / spacing_s, caption)
         return made
@@ -113,15 +112,22 @@ def _film_path(films: Films, made: Attempt) -> Path:
 
 
 def _in_this_process(choice: PolicyChoice, plan: AttemptPlan) -> Iterator[Attempt]:
-    policy = choice.make()
+    policy = _make_policy(choice, plan)
     with front_camera(load_robot_profile(plan.loop.profile)) as camera:
         tryer = _Tryer(policy, camera, plan)
         for task, seed in plan.scenes():
             yield tryer.attempt(task, seed)
 
 
+def _make_policy(choice: PolicyChoice, plan: AttemptPlan) -> Policy:
+    """The policy, after a look whether its horizon carries the loop's mode."""
+    policy = choice.make()
+    execution_mode(policy.horizon, plan.loop)
+    return policy
+
+
 def _in_processes(choice: PolicyChoice, plan: AttemptPlan, workers: int) -> Iterator[Attempt]:
-    choice.make()  # what is wrong with it is said here, not by a worker that broke
+    _make_policy(choice, plan)  # what is wrong with it is said here, not by a worker that broke
     with worker_pool(workers, _start_worker, choice, plan) as pool:
         futures: list[Future[Attempt]] = [pool.submit(_attempt, *scene) for scene in plan.scenes()]
         for future in futures:

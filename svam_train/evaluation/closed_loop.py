@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from svam_ros.cobot import RobotProfile, load_robot_profile
+from svam_ros.cobot import Cobot, RobotProfile, load_cobot, load_robot_profile
+from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
+from svam_ros.control.execution_mode import ExecutionMode, choose_mode
 from svam_ros.control.guard import Guard, GuardSettings
-from svam_ros.control.overlap_average import OverlapAverage
 from svam_ros.simulation.appearance import NOMINAL, Appearance, draw_appearance
 from svam_ros.simulation.cobot_simulation import SceneSnapshot
 from svam_ros.simulation.front_camera import FrontCamera
 from svam_ros.simulation.simulated_robot import ArmReport, SimulatedRobot
-from svam_ros.translation.chunks import steps_still_due
 from svam_ros.translation.images import camera_frame
 from svam_ros.translation.observation import ObservationAssembler
-from svam_ros.types import ActionChunk, FloatArray, ImageArray
+from svam_ros.types import ActionChunk, Horizon, ImageArray
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.evaluation.policies import Policy
 
@@ -76,9 +76,9 @@ class ClosedLoop:
                 tick_rate_hz=robot.profile.command_rate_hz, ramp_speed_fraction=settings.ramp_speed_fraction
             ),
         )
-        self._average = OverlapAverage(settings.older_weight, self._step_ns, robot.cobot.is_arm_joint)
+        self._schedule = ChunkSchedule(schedule_settings(policy.horizon, robot.cobot, settings))
         self._scene: tuple[int, SceneSnapshot] | None = None
-        self._next_scene_ns = robot.now_ns
+        self._idle_from_ns = robot.now_ns
         self._underway: deque[tuple[int, ActionChunk]] = deque()
         self._sequence = 0
         self._take_in(robot.report())
@@ -95,9 +95,10 @@ class ClosedLoop:
     def advance(self) -> None:
         """Let one period of the set-points pass."""
         robot = self._robot
-        if self._scene is None and robot.now_ns >= self._next_scene_ns:
+        idle = self._scene is None and robot.now_ns >= self._idle_from_ns
+        if idle and self._schedule.may_look(robot.now_ns):
             self._scene = robot.now_ns, robot.snapshot()
-            self._next_scene_ns = robot.now_ns + self._settings.spacing_ns(self._step_ns)
+            self._idle_from_ns = robot.now_ns + self._latency_ns
         self._take_in(robot.advance(self._tick_s))
         self._predict()
         now_ns = robot.now_ns
@@ -121,21 +122,44 @@ class ClosedLoop:
         if self._frames is not None:
             self._frames.append(frame.rgb)
         observation = self._assembler.observe(frame, self._robot.simulation.instruction)
-        prediction = self._policy.predict(observation)
-        averaged = self._average.add(prediction, stamp_ns, observation.instruction)
-        chunk = self._cut(averaged, stamp_ns)
-        if chunk is not None:
-            self._underway.append((stamp_ns + self._latency_ns, chunk))
-
-    def _cut(self, prediction: FloatArray, stamp_ns: int) -> ActionChunk | None:
-        """The steps that are not past on arrival, as many as are sent; ``None`` where all are."""
-        ready_ns = self._latency_ns + round(self._settings.publish_lead_ms * 1e6)
-        first, actions = steps_still_due(prediction, ready_ns, self._step_ns, self._policy.exec_horizon)
-        if len(actions) == 0:
-            return None
+        prefix = self._schedule.begin(stamp_ns, self._latency_ns, observation.arms.positions)
+        prediction = self._policy.predict(observation, prefix)
+        placed = self._schedule.place(prediction, stamp_ns, self._latency_ns, observation.instruction)
+        if placed is None:
+            return
         self._sequence += 1
         step_s = self._robot.cobot.control_period_s
-        return ActionChunk(actions, stamp_ns, first, step_s, RUN_ID, self._sequence)
+        chunk = ActionChunk(placed.actions, stamp_ns, placed.first_step, step_s, RUN_ID, self._sequence)
+        self._underway.append((stamp_ns + self._latency_ns, chunk))
+
+
+def execution_mode(horizon: Horizon, settings: LoopSettings) -> ExecutionMode:
+    """The mode that the loop runs in.
+
+    Raises:
+        ExecutionModeError: horizon and latency do not carry the one that the settings want.
+    """
+    latency_ns = round((settings.latency_ms + settings.publish_lead_ms) * 1e6)
+    return choose_mode(settings.mode, horizon, latency_ns, round(load_cobot().control_period_s * 1e9))
+
+
+def schedule_settings(horizon: Horizon, cobot: Cobot, settings: LoopSettings) -> ScheduleSettings:
+    """What the loop's schedule runs with.
+
+    Raises:
+        ExecutionModeError: as :func:`execution_mode`.
+    """
+    lead_ns = round(settings.publish_lead_ms * 1e6)
+    return ScheduleSettings(
+        mode=execution_mode(horizon, settings),
+        horizon=horizon,
+        step_ns=round(cobot.control_period_s * 1e9),
+        replan_steps=settings.replan_steps,
+        publish_lead_ns=lead_ns,
+        older_weight=settings.older_weight,
+        is_arm_joint=cobot.is_arm_joint,
+        first_latency_ns=round(settings.latency_ms * 1e6) + lead_ns,
+    )
 
 
 def attempt(

@@ -62,6 +62,7 @@ class EvaluationReport:
         looks = "_varied" if loop.varied_looks else ""
         timing = (
             f"latency_{loop.latency_ms:g}_ms_replan_{loop.replan_steps}_older_{loop.older_weight:g}"
+            f"_{loop.mode}"
             f"_ramp_{loop.ramp_speed_fraction:g}"
         )
         return f"{self.task}_{self.subject.policy}{scenes}{looks}_{timing}_n_{len(self.seeds)}"

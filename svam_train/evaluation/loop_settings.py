@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from svam_ros.parameters import PolicyParameters, TunableGuardSettings
+from svam_ros.parameters import ExecutionModeName, PolicyParameters, TunableGuardSettings
 
 PolicyName = Literal["model", "blind", "wrong_instruction", "replay", "random"]
 """A model, the model without the image, the model told another task, a demonstration, or chance."""
@@ -24,8 +24,10 @@ class LoopSettings:
 
     latency_ms: float = 0.0
     """From the frame to the arrival of its chunk at the guard."""
+    mode: ExecutionModeName = PolicyParameters.mode
+    """How chunks that come late are executed; auto takes the best that horizon and latency carry."""
     replan_steps: int = PolicyParameters.replan_steps
-    """Control steps between two observations; more where the latency is longer."""
+    """In aligned and prefix: control steps between two observations; more where the latency is longer."""
     older_weight: float = PolicyParameters.older_weight
     """Weight of the mean of older predictions in the steps of a chunk that they reach."""
     publish_lead_ms: float = PolicyParameters.publish_lead_ms
@@ -42,10 +44,6 @@ class LoopSettings:
     """Other tasks are possible in the scene too: only the instruction says what is wanted."""
     varied_looks: bool = False
     """Light, colours and the camera's mount differ from scene to scene, as in varied demonstrations."""
-
-    def spacing_ns(self, step_ns: int) -> int:
-        """From one observation to the next, for a control step of ``step_ns``."""
-        return max(self.replan_steps * step_ns, round(self.latency_ms * 1e6))
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.older_weight < 1.0:

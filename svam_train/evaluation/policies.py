@@ -13,7 +13,7 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine, PredictionRefused
 from svam_ros.parameters import EngineName
 from svam_ros.simulation.tasks import find_task
-from svam_ros.types import CameraFrame, FloatArray, Observation
+from svam_ros.types import CameraFrame, FloatArray, Horizon, Observation
 from svam_train.episodes.episode_files import open_episode_file
 from svam_train.evaluation.loop_settings import PolicyName
 
@@ -27,14 +27,16 @@ RANDOM_HORIZON = 16
 class Policy(Protocol):
     """Something that predicts chunks."""
 
-    exec_horizon: int
-    """Steps that are sent as one chunk."""
+    horizon: Horizon
 
     def start(self, task: str, seed: int) -> None:
         """A new attempt begins."""
 
-    def predict(self, observation: Observation) -> FloatArray:
-        """``(horizon, 14)`` absolute joint targets for the steps after the observation."""
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
+        """``(horizon.pred, 14)`` absolute joint targets for the steps after the observation.
+
+        The prefix ``(n, 14)`` are those of the first ``n``, where they are committed already.
+        """
 
 
 class EnginePolicy:
@@ -53,17 +55,17 @@ class EnginePolicy:
             )
         self.engine = engine
         self.blind = blind
-        self.exec_horizon = engine.exec_horizon
+        self.horizon = engine.horizon
 
     def start(self, task: str, seed: int) -> None:
         """Nothing to prepare: the network keeps no state."""
 
-    def predict(self, observation: Observation) -> FloatArray:
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
         """One forward pass."""
         if self.blind:
             frame = CameraFrame(np.zeros_like(observation.frame.rgb), observation.frame.stamp_ns)
             observation = replace(observation, frame=frame)
-        return self.engine.infer(observation).actions
+        return self.engine.infer(observation, prefix).actions
 
 
 class WrongInstructionPolicy(EnginePolicy):
@@ -94,9 +96,9 @@ class WrongInstructionPolicy(EnginePolicy):
             )
         self._told = understood[seed % len(understood)]
 
-    def predict(self, observation: Observation) -> FloatArray:
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
         """One forward pass under the wrong sentence."""
-        return super().predict(replace(observation, instruction=self._told))
+        return super().predict(replace(observation, instruction=self._told), prefix)
 
     def _understands(self, text: str) -> bool:
         try:
@@ -111,20 +113,18 @@ class ReplayPolicy:
 
     Args:
         demonstrations: folder of demonstrations.
-        pred_horizon: steps predicted at once.
-        exec_horizon: of them, steps that are sent.
+        horizon: steps predicted at once, and sent.
 
     Raises:
         ValueError: when a task starts: the folder has no demonstrations of it, or one is damaged.
     """
 
-    def __init__(self, demonstrations: Path, pred_horizon: int, exec_horizon: int) -> None:
+    def __init__(self, demonstrations: Path, horizon: Horizon) -> None:
         self._folder = demonstrations
-        self._horizon = pred_horizon
+        self.horizon = replace(horizon, longest_prefix=0)
         self._step_ns = round(load_cobot().control_period_s * 1e9)
         self._targets: FloatArray = np.empty((0, 0))
         self._first_stamp_ns: int | None = None
-        self.exec_horizon = exec_horizon
 
     def start(self, task: str, seed: int) -> None:
         """Pick the attempt's demonstration by its seed."""
@@ -135,29 +135,29 @@ class ReplayPolicy:
         self._targets = open_episode_file(chosen).targets.astype(np.float64)
         self._first_stamp_ns = None
 
-    def predict(self, observation: Observation) -> FloatArray:
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
         """The demonstration, begun at the first observation; its last row once it is over."""
         if self._first_stamp_ns is None:
             self._first_stamp_ns = observation.stamp_ns
         step = round((observation.stamp_ns - self._first_stamp_ns) / self._step_ns)
-        rows = np.minimum(step + np.arange(self._horizon), len(self._targets) - 1)
+        rows = np.minimum(step + np.arange(self.horizon.pred), len(self._targets) - 1)
         return self._targets[rows]
 
 
 class RandomPolicy:
     """Moves both arms to joints drawn anew for every chunk, anywhere within their limits."""
 
-    def __init__(self, exec_horizon: int) -> None:
+    def __init__(self, horizon: Horizon) -> None:
         limits = load_cobot().limits
         self._lower, self._upper = limits.lower, limits.upper
         self._random = np.random.default_rng(0)
-        self.exec_horizon = exec_horizon
+        self.horizon = Horizon(RANDOM_HORIZON, min(horizon.exec, RANDOM_HORIZON))
 
     def start(self, task: str, seed: int) -> None:
         """Draws follow from the seed."""
         self._random = np.random.default_rng((seed, 3))
 
-    def predict(self, observation: Observation) -> FloatArray:
+    def predict(self, observation: Observation, prefix: FloatArray | None) -> FloatArray:
         """A straight way from the measured joints to those drawn."""
         share = np.linspace(0.0, 1.0, RANDOM_HORIZON + 1)[1:, None]
         drawn = self._random.uniform(self._lower, self._upper)
@@ -185,18 +185,16 @@ class PolicyChoice:
             ValueError: the model cannot be opened, or does not fit the robot.
         """
         if self.kind in ("replay", "random"):
-            pred_horizon, exec_horizon = self._horizons()
             if self.kind == "random":
-                return RandomPolicy(exec_horizon)
-            return ReplayPolicy(self.demonstrations, pred_horizon, exec_horizon)
+                return RandomPolicy(self._horizon())
+            return ReplayPolicy(self.demonstrations, self._horizon())
         engine = create_engine(self.engine, self.model)
         if self.kind == "wrong_instruction":
             return WrongInstructionPolicy(engine, self.tasks)
         return EnginePolicy(engine, self.kind == "blind")
 
-    def _horizons(self) -> tuple[int, int]:
+    def _horizon(self) -> Horizon:
         from svam_ros.artifacts.model_directory import open_model, resolve_model
 
         opened = open_model(resolve_model(self.model)) if isinstance(self.model, str) else self.model
-        manifest = opened.manifest
-        return manifest.pred_horizon, manifest.exec_horizon
+        return opened.manifest.horizon

@@ -133,7 +133,7 @@ def _result_row(report: EvaluationReport) -> str:
     how, scenes = "nodes", "of the task"
     if loop is not None:
         how = (
-            f"latency {loop.latency_ms:g} ms, every {loop.replan_steps} steps, older "
+            f"mode {loop.mode}, latency {loop.latency_ms:g} ms, every {loop.replan_steps} steps, older "
             f"{loop.older_weight:g}, ramp "
             f"{loop.ramp_speed_fraction:g}, {loop.episode_s:g} s"
         )

@@ -133,12 +133,6 @@ class ActionRecipe:
                 f"least 0, and 0 where a chunk is too short for second differences"
             )
         config = self.config
-        # Of a chunk that comes late the rest must still last until the next one comes.
-        if not 0 <= self.prefix.longest <= min(config.exec_horizon, self.pred_horizon - config.exec_horizon):
-            raise ValueError(
-                f"prefix.longest {self.prefix.longest} must be at most the {config.exec_horizon} actions "
-                f"that are executed of a chunk, and at most pred_horizon {self.pred_horizon} less these"
-            )
         dimensions = config.action_expert.action_dim
         if self.joint_weights and len(self.joint_weights) != dimensions:
             raise ValueError(f"joint_weights are {len(self.joint_weights)}, actions have {dimensions}")
@@ -149,7 +143,10 @@ class ActionRecipe:
     def config(self) -> SvamConfig:
         """Sizes of the network, with this recipe's horizon."""
         config = NETWORKS[self.network]
-        return replace(config, action_expert=replace(config.action_expert, pred_horizon=self.pred_horizon))
+        expert = replace(
+            config.action_expert, pred_horizon=self.pred_horizon, longest_prefix=self.prefix.longest
+        )
+        return replace(config, action_expert=expert)
 
     def _refuse_changing_features(self) -> None:
         config = self.config

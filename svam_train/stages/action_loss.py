@@ -10,12 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from svam_ros.networks.action_expert import ActionExpert, KeysValues, Modulation
-from svam_ros.networks.sampler import edm_scalings, sample_ddim
+from svam_ros.networks.action_expert import CLEAN_LEVEL, ActionExpert, GivenActions, KeysValues
+from svam_ros.networks.sampler import edm_scalings
 from svam_train.recipes.actions import ActionNoise, CommittedPrefix
-
-CLEAN_LEVEL = 0.001
-"""Noise level that given actions are said to have: 0 has no logarithm. Few other actions ever have it."""
 
 
 def draw_noise_levels(noise: ActionNoise, random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
@@ -76,71 +73,13 @@ def chunk_errors(
     scalings = edm_scalings(level, expert.config.sigma_data)
     noised = actions + level * noise
     target = (actions - scalings.skip * noised) / scalings.output
-    given = torch.arange(actions.shape[1], device=actions.device) < prefix_lengths.flatten()[:, None]
-    predicted = predict_behind_prefix(
-        expert, scalings.input * noised, actions, given, expert.modulation(sigma), repeated
+    prefix = GivenActions.first(actions, prefix_lengths.flatten())
+    clean = expert.modulation(torch.full((1,), CLEAN_LEVEL, device=actions.device))
+    predicted = expert.predict_behind(
+        prefix, scalings.input * noised, expert.modulation(sigma), clean, repeated
     )
-    errors = torch.where(given[..., None], 0.0, predicted.float() - target)
+    errors = torch.where(prefix.given[..., None], 0.0, predicted.float() - target)
     return errors.unflatten(0, (-1, draws))
-
-
-def predict_behind_prefix(
-    expert: ActionExpert,
-    scaled: Tensor,
-    committed: Tensor,
-    given: Tensor,
-    modulation: Modulation,
-    keys_values: KeysValues,
-) -> Tensor:
-    """The inner network where some actions are given clean, each action modulated by its own noise level.
-
-    Args:
-        expert: the action expert.
-        scaled: ``(batch, n, action_dim)`` noised actions times the input scaling.
-        committed: ``(batch, n, action_dim)`` normalised; counts where ``given``.
-        given: ``(batch, n)`` bool.
-        modulation: at the noise level of the actions that are not given.
-        keys_values: of the conditions.
-
-    Returns:
-        As :meth:`ActionExpert.predict`; meaningless where ``given``.
-    """
-    where = given[..., None]
-    clean = expert.modulation(torch.full((1,), CLEAN_LEVEL, device=scaled.device))
-    per_action = tuple(
-        torch.where(where, at_rest, noisy) for at_rest, noisy in zip(clean, modulation, strict=True)
-    )
-    return expert.predict(
-        torch.where(where, committed / expert.config.sigma_data, scaled), per_action, keys_values
-    )
-
-
-def sample_behind_prefix(
-    expert: ActionExpert, keys_values: KeysValues, noise: Tensor, committed: Tensor, length: int
-) -> Tensor:
-    """Sample chunks that begin with given actions, as an engine with delayed execution would.
-
-    Args:
-        expert: the action expert.
-        keys_values: of ``batch`` conditions.
-        noise: ``(batch, horizon, action_dim)`` standard normal.
-        committed: ``(batch, horizon, action_dim)`` normalised, of which the first ``length`` count.
-        length: actions that are being executed.
-
-    Returns:
-        ``(batch, horizon, action_dim)``, the first ``length`` as given.
-    """
-    schedule = expert.schedule()
-    given = (torch.arange(noise.shape[1], device=noise.device) < length).expand(noise.shape[:2])
-
-    def denoise(x: Tensor, step: int) -> Tensor:
-        scalings, modulation = schedule.scalings[step], schedule.modulations[step]
-        predicted = predict_behind_prefix(
-            expert, scalings.input * x, committed, given, modulation, keys_values
-        )
-        return torch.where(given[..., None], committed, scalings.skip * x + scalings.output * predicted)
-
-    return sample_ddim(denoise, noise, schedule.sigmas)
 
 
 def mean_square(errors: Tensor, joint_weights: Sequence[float], prefix_lengths: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from svam_ros.networks.action_expert import KeysValues
+from svam_ros.networks.action_expert import GivenActions, KeysValues
 from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import Foresight, Svam
 from svam_train.episodes.batches import EpisodeRows
@@ -21,7 +21,6 @@ from svam_train.stages.action_loss import (
     draw_prefix_lengths,
     mean_roughness,
     mean_square,
-    sample_behind_prefix,
 )
 from svam_train.stages.action_read_outs import ReadOuts, ReadOutTruth, movable_things
 from svam_train.stages.chunk_measures import arm_error_rad, arm_roughness
@@ -253,7 +252,8 @@ class ActionObjective:
         """``(rows, pred_horizon, action_dim)`` normalised."""
         _, keys_values = module.conditions(batch)
         expert, noise = module.network.action_expert, batch["action_noise"][:, 0]
-        return sample_behind_prefix(expert, keys_values, noise, batch["actions"], prefix)
+        given = GivenActions.first(batch["actions"], prefix) if prefix else None
+        return expert.sample(keys_values, noise, expert.schedule(), given)
 
     def _sampled_errors(self, module: ActionModel, batch: Batch, rows: NDArray[np.int64]) -> dict[str, float]:
         sampled = self._sample(module, batch)

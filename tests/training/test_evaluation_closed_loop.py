@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from svam_ros.cobot import load_robot_profile
+from svam_ros.control.execution_mode import ExecutionModeError
 from svam_ros.control.guard import Guard
 from svam_ros.engines import create_engine
 from svam_ros.parameters import PolicyParameters
@@ -12,7 +13,7 @@ from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.scripted_expert import plan_demonstration
 from svam_ros.simulation.simulated_robot import START_NS, SimulatedRobot, stream_step
 from svam_ros.translation.observation import ObservationAssembler
-from svam_ros.types import CameraFrame
+from svam_ros.types import CameraFrame, Horizon
 from svam_train.evaluation.closed_loop import attempt, front_camera
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.evaluation.policies import EnginePolicy
@@ -29,13 +30,13 @@ def camera():
 class Expert:
     """Knows the scene; predicts what the expert would do next, begun when it is first asked."""
 
-    exec_horizon = 8
+    horizon = Horizon(16, 8)
 
     def start(self, task, seed):
         self.plan = plan_demonstration(CobotSimulation(task, seed))
         self.asked_at_ns = []
 
-    def predict(self, observation):
+    def predict(self, observation, prefix):
         self.asked_at_ns.append(observation.stamp_ns - START_NS)
         step = self.asked_at_ns[-1] // STEP_NS
         return self.plan[np.minimum(step + np.arange(16), len(self.plan) - 1)]
@@ -44,16 +45,17 @@ class Expert:
 class Swing:
     """Swings two joints of the arms, far too fast."""
 
-    exec_horizon = 8
+    amplitude = 1.5
+    horizon = Horizon(16, 8)
 
     def start(self, task, seed):
         self.home = CobotSimulation(task, seed).cobot.home
         self.observations = []
 
-    def predict(self, observation):
+    def predict(self, observation, prefix):
         self.observations.append(observation)
         chunk = np.tile(self.home, (16, 1))
-        chunk[:, [0, 7]] += 1.5 * np.sin(np.arange(16) * 1.3)[:, None]
+        chunk[:, [0, 7]] += self.amplitude * np.sin(np.arange(16) * 1.3)[:, None]
         return chunk
 
 
@@ -105,8 +107,8 @@ def test_chunks_arrive_late_and_without_their_past_steps(
 
 def test_older_predictions_count_where_they_are_given_weight(camera, monkeypatch):
     sent = Sent(monkeypatch)
-    swing = Swing()
-    attempt(swing, camera, "lift_pot", 0, LoopSettings(older_weight=0.5, episode_s=1.0))
+    monkeypatch.setattr(Swing, "amplitude", 0.1)  # The arms are not taken to be elsewhere.
+    attempt(Swing(), camera, "lift_pot", 0, LoopSettings(older_weight=0.5, episode_s=1.0))
     whole = [chunk.actions for chunk, _ in sent.chunks]
     sent.chunks.clear()
     attempt(Swing(), camera, "lift_pot", 0, LoopSettings(episode_s=1.0))
@@ -117,10 +119,16 @@ def test_older_predictions_count_where_they_are_given_weight(camera, monkeypatch
     assert not differing[[6, 13]].any(), "grippers are not averaged"
 
 
-def test_a_prediction_that_is_past_on_arrival_moves_nothing(camera, monkeypatch):
+def test_a_latency_beyond_the_horizon_is_refused_for_steps_at_their_times_and_played_late_otherwise(
+    camera, monkeypatch
+):
     sent = Sent(monkeypatch)
-    made = attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0))
-    assert (sent.chunks, made.steps) == ([], 0)
+    with pytest.raises(ExecutionModeError, match="of 16 predicted steps 17 are past"):
+        attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=1.0, mode="aligned"))
+    assert sent.chunks == []
+    attempt(Swing(), camera, "lift_pot", 0, LoopSettings(latency_ms=700, episode_s=2.0))
+    assert [chunk.first_step for chunk, _ in sent.chunks] == [18, 18]
+    assert set(sent.findings) == {None}
 
 
 def test_only_the_guard_commands_the_arms_and_within_the_limits(camera, monkeypatch):
@@ -181,7 +189,7 @@ def test_the_shipped_weights_look(camera):
                     frame = CameraFrame(camera.render(scene[1]), scene[0])
                     observation = assembler.observe(frame, robot.simulation.instruction)
                     for policy in (seeing, blind):
-                        off = policy.predict(observation)[:, arms] - plan[step : step + 16, arms]
+                        off = policy.predict(observation, None)[:, arms] - plan[step : step + 16, arms]
                         errors[policy.blind].append(np.abs(off).mean())
     assert np.mean(errors[False]) < 0.03  # rad; 0.018 and 0.070 were measured
     assert np.mean(errors[False]) < 0.5 * np.mean(errors[True])

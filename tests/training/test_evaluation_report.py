@@ -27,7 +27,7 @@ def test_reports_count_by_task_and_survive_their_file(tmp_path):
         ("pour", 1, 2),
         ("place_to_pot", 0, 1),
     ]
-    assert reports[0].label == "pour_model_latency_120_ms_replan_4_ramp_0.2_n_2"
+    assert reports[0].label == "pour_model_latency_120_ms_replan_4_older_0_auto_ramp_0.2_n_2"
     path = tmp_path / "reports.json"
     path.write_text(reports_to_json(reports))
     assert load_reports(path) == reports
@@ -51,7 +51,7 @@ def test_labels_tell_scenes_and_loops_apart():
     shared = Subject("m", "eager", "blind", LoopSettings(shared_scenes=True, varied_looks=True))
     nodes = Subject("m", "eager", "model", None)
     assert summarise(ATTEMPTS, shared)[0].label == (
-        "pour_blind_shared_varied_latency_0_ms_replan_4_ramp_0.2_n_2"
+        "pour_blind_shared_varied_latency_0_ms_replan_4_older_0_auto_ramp_0.2_n_2"
     )
     assert summarise(ATTEMPTS, nodes)[0].label == "pour_model_ros_n_2"
 

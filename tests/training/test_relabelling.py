@@ -9,6 +9,7 @@ import pytest
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.simulation.cobot_simulation import CobotSimulation
 from svam_ros.simulation.scripted_expert import plan_demonstration
+from svam_ros.types import Horizon
 from svam_train.commands.relabel import Relabel, run
 from svam_train.demonstrations.relabelling import RelabellingPlan, relabel
 from svam_train.demonstrations.take_over import lead, nearest_row, way_back
@@ -24,13 +25,13 @@ SETTINGS = LoopSettings()
 class Stray:
     """Starts as the expert would, then leads the arms astray."""
 
-    exec_horizon = 8
+    horizon = Horizon(16, 8)
 
     def start(self, task, seed):
         self.plan = plan_demonstration(CobotSimulation(task, seed))
         self.first_ns = None
 
-    def predict(self, observation):
+    def predict(self, observation, prefix):
         self.first_ns = self.first_ns or observation.stamp_ns
         step = (observation.stamp_ns - self.first_ns) // 40_000_000
         rows = self.plan[np.minimum(step + np.arange(16), len(self.plan) // 3)].copy()

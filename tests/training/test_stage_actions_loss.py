@@ -7,6 +7,7 @@ from support import networks
 from support.action_runs import demonstration
 
 from svam_ros.engines import create_engine
+from svam_ros.networks.action_expert import GivenActions
 from svam_train.recipes.actions import ActionNoise, Augmentation, CommittedPrefix, ReadOutWeights
 from svam_train.stages.action_loss import (
     chunk_errors,
@@ -14,7 +15,6 @@ from svam_train.stages.action_loss import (
     draw_prefix_lengths,
     mean_roughness,
     mean_square,
-    sample_behind_prefix,
 )
 from svam_train.stages.action_read_outs import ReadOuts, next_rests
 from svam_train.stages.frozen_features import engine_latent_noise
@@ -80,12 +80,15 @@ def test_given_actions_have_no_error_no_noise_and_are_seen_by_those_behind(exper
 
 def test_sampling_without_a_prefix_is_the_networks_own_and_with_one_begins_with_it(expert):
     network, inputs, keys_values = expert
+    trained, noise = network.action_expert, inputs.action_noise
     committed = torch.randn(2, 6, 14, generator=torch.Generator().manual_seed(9))
     with torch.no_grad():
         plain = network(*inputs.as_tuple())
-        same = sample_behind_prefix(network.action_expert, keys_values, inputs.action_noise, committed, 0)
+        none_given = GivenActions.first(committed, 0)
+        same = trained.sample(keys_values, noise, trained.schedule(), none_given)
         torch.testing.assert_close(same, plain, rtol=1e-4, atol=1e-5)
-        behind = sample_behind_prefix(network.action_expert, keys_values, inputs.action_noise, committed, 2)
+        two_given = GivenActions.first(committed, 2)
+        behind = trained.sample(keys_values, noise, trained.schedule(), two_given)
     torch.testing.assert_close(behind[:, :2], committed[:, :2])
     assert (behind[:, 2:] - plain[:, 2:]).abs().max() > 1e-4
 

@@ -27,6 +27,7 @@ from svam_ros.artifacts.model_directory import (
     resolve_model,
 )
 from svam_ros.artifacts.model_saving import save_model
+from svam_ros.types import Horizon
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_saved_model_opens_with_everything_that_was_saved(saved):
     model = open_model(saved)
     assert model.manifest.name == "small"
     assert model.manifest.config == CONFIG
-    assert (model.manifest.pred_horizon, model.manifest.exec_horizon) == (6, 4)
+    assert model.manifest.horizon == Horizon(6, 4)
     assert model.manifest.step_s == 0.04
     assert set(model.manifest.files) == {
         "README.md",

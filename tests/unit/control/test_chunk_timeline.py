@@ -179,6 +179,19 @@ def test_a_gap_between_two_chunks_is_not_fresh(timeline):
     assert np.allclose(timeline.reference(START_NS + 441 * MS).positions, MIDDLE + 0.1 * _share())
 
 
+@pytest.mark.parametrize(("gap_ms", "bridged"), [(0, True), (20, True), (21, False)])
+def test_half_a_step_between_two_chunks_is_bridged(timeline, gap_ms, bridged):
+    accept(timeline, chunk(line(8)), START_NS)
+    later_ns = START_NS + 8 * STEP + gap_ms * MS
+    # Made from an observation of its own, its first step is due a step and the gap after the end.
+    assert accept(timeline, chunk(line(8, first=8), later_ns - 4 * STEP, 1, 4), later_ns - 2 * STEP) is None
+    across = [timeline.reference(at) for at in range(START_NS + 7 * STEP, later_ns + 2 * STEP, MS)]
+    assert all(reference.fresh for reference in across) is bridged
+    if bridged:
+        moved = np.diff([reference.positions[0] for reference in across])
+        assert 0.0 < moved.min() <= moved.max() < 1.6 * 0.01 * 0.5 / 40, "it neither stops nor jumps"
+
+
 def test_two_chunks_that_both_lie_ahead(timeline):
     accept(timeline, chunk(constant(0.0), first_step=8), START_NS)
     assert (

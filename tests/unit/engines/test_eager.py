@@ -14,7 +14,7 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
 from svam_ros.engines.policy_engine import PredictionRefused
 from svam_ros.translation.preprocessing import prepare_observation
-from svam_ros.types import CameraFrame
+from svam_ros.types import CameraFrame, Horizon
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def model(tmp_path_factory):
 def test_an_engine_created_by_name_says_what_it_runs(model):
     engine = create_engine("eager", model.path, seed=3)
     assert (engine.name, engine.model_name) == ("eager", "small")
-    assert (engine.pred_horizon, engine.exec_horizon, engine.step_s) == (6, 4, 0.04)
+    assert (engine.horizon, engine.step_s) == (Horizon(6, 4), 0.04)
     engine.close()
 
 
@@ -217,7 +217,12 @@ def test_the_settings_of_the_cobot_run_in_every_precision(tmp_path, dtype):
 def test_warming_up_ends_early_where_a_pass_takes_seconds(model, monkeypatch):
     engine = EagerEngine(model)
     passes = []
-    monkeypatch.setattr(engine, "_run", lambda *_: passes.append(1))
+
+    def run(*_: object) -> torch.Tensor:
+        passes.append(1)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(engine, "_run", run)
     engine.warm_up()
     assert len(passes) == 3
     monkeypatch.setattr("svam_ros.engines.eager.WARM_UP_S", 0.0)

@@ -98,7 +98,7 @@ def test_the_scripted_engine_runs_where_torch_cannot_be_imported():
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
         "from svam_ros.engines import create_engine\n"
-        "print(create_engine('scripted', 'motion=sine').pred_horizon)"
+        "print(create_engine('scripted', 'motion=sine').horizon.pred)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

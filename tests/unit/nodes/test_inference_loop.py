@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from support.fake_cobot import wait_for
 
-from svam_ros.control.overlap_average import OverlapAverage
+from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
+from svam_ros.control.execution_mode import ExecutionMode
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
 from svam_ros.nodes.inference_loop import InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.types import ArmReading, CameraFrame
+from svam_ros.types import ArmReading, CameraFrame, Horizon
 
 MS = 1_000_000
 STEP_MS = 40
@@ -23,10 +24,10 @@ class Engine:
     """Predicts its step indices; may be made slow, wrong, or broken."""
 
     name = model_name = "fake"
-    pred_horizon, exec_horizon, step_s = 16, 8, STEP_MS / 1e3
+    horizon, step_s, forward_s = Horizon(16, 8, 4), STEP_MS / 1e3, 0.0
 
     def __init__(self) -> None:
-        self.observations = []
+        self.observations, self.prefixes = [], []
         self.behaviour = lambda: None
         self.actions = np.arange(16.0)[:, None] * np.ones(14)
 
@@ -34,8 +35,9 @@ class Engine:
 
     def set_instruction(self, text: str) -> None: ...
 
-    def infer(self, observation) -> Prediction:
+    def infer(self, observation, prefix=None) -> Prediction:
         self.observations.append(observation)
+        self.prefixes.append(prefix)
         self.behaviour()
         return Prediction(self.actions.copy(), {"backbone": 1.0}, "digest")
 
@@ -43,14 +45,17 @@ class Engine:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, mode: ExecutionMode = ExecutionMode.ALIGNED) -> None:
         self.engine = Engine()
         self.now_ns = 1_000_000 * MS
         self.chunks, self.timings, self.reports = [], [], []
-        average = OverlapAverage(0.5, STEP_MS * MS, np.ones(14, dtype=np.bool_))
-        settings = InferenceSettings("run", 5, 10 * MS, 100 * MS, 50.0, average)
+        settings = InferenceSettings("run", 100 * MS, 50.0)
+        mask = np.ones(14, dtype=np.bool_)
+        schedule = ChunkSchedule(
+            ScheduleSettings(mode, self.engine.horizon, STEP_MS * MS, 5, 10 * MS, 0.5, mask)
+        )
         self.loop = InferenceLoop(
-            self.engine, settings, lambda: self.now_ns, self.chunks.append, self.timings.append,
+            self.engine, settings, schedule, lambda: self.now_ns, self.chunks.append, self.timings.append,
             self.reports.append,
         )  # fmt: skip
         self.loop.set_instruction("lift")
@@ -99,23 +104,41 @@ def test_numbers_that_are_not_finite_are_not_published(bench):
 
 
 def test_older_predictions_count_in_the_steps_they_reach_and_spoiled_ones_never(bench):
+    actions = 1e-3 * np.arange(33.0)[:, None] * np.ones(14)  # near enough to arms that stand at 0
+    bench.engine.actions = actions[:16].copy()
     bench.frame(age_ms=20.0)
     wait_for(lambda: len(bench.chunks) == 1, 5.0)
     bench.engine.actions[3, 3] = np.nan
     bench.now_ns += 5 * STEP_MS * MS
     bench.frame(age_ms=20.0)
     wait_for(lambda: bench.loop.counters["chunks_not_finite"] == 1, 5.0)
-    bench.engine.actions = np.arange(10.0, 26.0)[:, None] * np.ones(14)
+    bench.engine.actions = actions[10:26]
     bench.now_ns += 5 * STEP_MS * MS
     bench.frame(age_ms=20.0)
     wait_for(lambda: len(bench.chunks) == 2, 5.0)
     # Ten steps later the first prediction reaches six steps of the newer one, and says the same of them.
-    assert np.array_equal(bench.chunks[1].actions[:, 0], np.arange(10, 18))
-    bench.engine.actions = np.arange(17.0, 33.0)[:, None] * np.ones(14)
+    assert np.allclose(bench.chunks[1].actions, actions[10:18])
+    bench.engine.actions = actions[17:33]
     bench.now_ns += 5 * STEP_MS * MS
     bench.frame(age_ms=20.0)
     wait_for(lambda: len(bench.chunks) == 3, 5.0)
-    assert np.array_equal(bench.chunks[2].actions[:, 0], np.arange(16, 24))
+    assert np.allclose(bench.chunks[2].actions, actions[16:24])
+
+
+def test_in_mode_prefix_the_engine_is_told_what_is_committed():
+    bench = Bench(ExecutionMode.PREFIX)
+    bench.engine.actions *= 1e-3
+    try:
+        bench.frame(age_ms=95.0)
+        wait_for(lambda: len(bench.chunks) == 1, 5.0)
+        bench.now_ns += 5 * STEP_MS * MS
+        bench.frame(age_ms=95.0)
+        wait_for(lambda: len(bench.chunks) == 2, 5.0)
+    finally:
+        bench.loop.stop()
+    assert bench.engine.prefixes[0] is None
+    # Steps 2 to 9 were sent; five steps later, two of them are committed for 105 ms.
+    assert np.allclose(bench.engine.prefixes[1], 1e-3 * np.array([[5.0], [6.0]]) * np.ones(14))
 
 
 @pytest.mark.parametrize("age_ms", [101.0, -21.0, 5000.0])
