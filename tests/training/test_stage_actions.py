@@ -159,7 +159,7 @@ def test_a_parent_that_was_trained_again_is_refused(tmp_path):
         ({"latent_noise": "fresh"}, "cannot be kept.*latent_noise fresh"),
         ({"augmentation": Augmentation(brightness=0.1)}, "cannot be kept.*augmentation"),
         ({"pred_horizon": 4}, "allowed is 1 to pred_horizon 4"),
-        ({"prefix": CommittedPrefix(9)}, "prefix.longest 9"),
+        ({"prefix": CommittedPrefix(9)}, "longest_prefix is 9"),
         ({"joint_weights": (1.0,)}, "joint_weights are 1, actions have 14"),
         ({"pred_horizon": 2, "roughness_weight": 1.0}, "too short for second differences"),
         ({"roughness_weight": -1.0}, "must be at least 0"),
