@@ -66,7 +66,8 @@ def test_the_card_and_the_manifest_tell_the_truth(model):
     card = (model.path / "README.md").read_text()
     assert "| video | 7 | 3 |  | 2 | 1 x abacus |" in card
     assert "| actions | 2 | 4 | 0.001 |" in card
-    assert "| pour | model | mode auto, latency 120 ms, every 4 steps, older 0, ramp 0.2, 15 s | shared | 1/2 = 50 %" in card
+    loop = "mode auto, latency 120 ms, every 4 steps, older 0, ramp 0.2, 15 s"
+    assert f"| pour | model | {loop} | shared | 1/2 = 50 %" in card
     assert "| pour | random | nodes | of the task | 1/2 = 50 %" in card
     assert "`random` moves both arms" in card
     assert "`blind`" not in card
