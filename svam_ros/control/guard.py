@@ -12,6 +12,7 @@ import numpy as np
 
 from svam_ros.cobot import Cobot
 from svam_ros.control.chunk_curve import Reference
+from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
 from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
 from svam_ros.control.faults import Fault, Finding, Reaction
@@ -20,6 +21,7 @@ from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
 from svam_ros.control.settings import GuardSettings
 from svam_ros.control.step_counter import StepCounter
+from svam_ros.control.tracking_watch import TrackingWatch
 from svam_ros.types import ActionChunk, ArmReading
 
 __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
@@ -44,6 +46,8 @@ class Guard:
         self._arm_joints = cobot.is_arm_joint
         self._timeline = ChunkTimeline(cobot, settings)
         self._joints = JointStateWatch(cobot, settings)
+        self._tracking = TrackingWatch(cobot, settings)
+        self._streak = ChunkStreak(settings)
         self._clock = TickClock(
             settings.tick_period_ns, settings.catch_up_periods, round(settings.restart_after_ms * NS_PER_MS)
         )
@@ -118,7 +122,13 @@ class Guard:
             ``None``, or why the chunk was rejected; the motion goes on without it.
         """
         committed_ns = self._clock.last_due_ns + self._lookahead_ns
-        return self._counted(self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns))
+        finding = self._counted(self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns))
+        self._streak.count(finding)
+        verdict = self._streak.verdict()
+        engaged = self._state is not GuardState.IDLE
+        if engaged and verdict is not None and verdict.fault.reaction is Reaction.STOP:
+            self._stop(verdict.fault, str(verdict))
+        return finding
 
     def observe_arm(
         self, arm: str, reading: ArmReading, ros_to_steady_ns: int, now_ns: int
@@ -152,11 +162,13 @@ class Guard:
         if owed.restarted:
             # Nothing was sent for so long that the arms stand where the last set-point put them.
             self._limiter.restart(self._limiter.state.positions)
+            self._tracking.restart()
             self._joints.excuse(now_ns)
             self._hold_for(Fault.GUARD_WAS_LATE, Fault.GUARD_WAS_LATE.text)
         stale = self._joints.check(now_ns)
         if stale is not None and stale.fault.reaction is Reaction.STOP:
             self._stop(stale.fault, str(stale))
+        self._stop_where_arms_do_not_follow(self._limiter, now_ns)
         command = None
         for due_ns in owed.due_ns:
             if self._limiter is not None:
@@ -192,13 +204,24 @@ class Guard:
                 limiter.brake()
             else:
                 self._follow(limiter, path, due_ns)
+        self._tracking.commanded(due_ns, limiter.state.positions)
         fresh = self._state in MOVING
         self._steps.count(due_ns, fresh)
         if self._state is GuardState.STOPPED and self._has_rested_long_enough(limiter, due_ns):
             self._limiter = None
+            self._tracking.restart()
             return None
         age_ms = (due_ns - path.observed_ns) / NS_PER_MS if fresh and path is not None else None
         return Command(limiter.state.positions, limiter.state.velocities, due_ns, self._state, fresh, age_ms)
+
+    def _stop_where_arms_do_not_follow(self, limiter: MotionLimiter, now_ns: int) -> None:
+        """Stop at the measured pose: braking from the last command would press on against what is there."""
+        measured = self._joints.positions
+        finding = self._tracking.check(measured, now_ns)
+        if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
+            limiter.restart(measured)
+            self._tracking.restart()
+            self._stop(finding.fault, str(finding))
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
         """``reference`` where it may be followed; otherwise ``None``, and the arms hold for that cause."""
@@ -206,6 +229,8 @@ class Guard:
             self._hold_for(None, OPERATOR_REASON)
         elif stale is not None:
             self._hold_for(stale.fault, str(stale))
+        elif (unusable := self._streak.verdict()) is not None:
+            self._hold_for(unusable.fault, str(unusable))
         elif reference is not None and reference.fresh:
             return reference
         elif self._state in MOVING:
@@ -265,6 +290,7 @@ class Guard:
     def _welcome_chunks(self, now_ns: int) -> None:
         """Hold, and follow what is observed from now on; carefully at first, as after any engage."""
         self._held_by_operator, self._has_followed = False, False
+        self._streak.restart()
         self._timeline.open(now_ns)
         self._become(GuardState.HOLDING, None, WAITING_REASON)
 

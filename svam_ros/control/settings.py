@@ -40,6 +40,18 @@ class GuardSettings(TunableGuardSettings):
     """After an engage farther away than that, the approach keeps to its share of the speed for this long."""
     resume_ramp_ms: Annotated[float, Range(1.0, 10000.0)] = 500.0
     """Then, and otherwise at once, it gains speed up to the full limits in this time."""
+    broken_chunks_hold: Annotated[int, Range(1, 100)] = 2
+    """Chunks in a row that are not finite or malformed, after which the arms hold until a sound one comes."""
+    broken_chunks_stop: Annotated[int, Range(1, 100)] = 5
+    """And after which they stop."""
+    outside_chunks_stop: Annotated[int, Range(1, 100)] = 3
+    """Chunks in a row that are rejected for positions outside the limits, after which the arms stop."""
+    tracking_error_rad: Annotated[float, Range(0.01, 3.0)] = 0.15
+    """An arm joint may be measured this far from all that was commanded within the lag."""
+    tracking_lag_ms: Annotated[float, Range(0.0, 1000.0)] = 300.0
+    """The servos' lag, generously: the simulated Cobot's is below 200 ms."""
+    tracking_patience_ms: Annotated[float, Range(0.0, 1000.0)] = 200.0
+    """A joint that is farther off for longer than this stops the arms where they are measured."""
     catch_up_periods: Annotated[int, Range(1, 4)] = 2
     """Set-points that a late wake-up may advance at most."""
     restart_after_ms: Annotated[float, Range(20.0, 1000.0)] = 200.0
