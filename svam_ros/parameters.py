@@ -210,6 +210,8 @@ class GuardParameters(TunableGuardSettings):
     """YAML file with the arms' limits, in the form of calibration/cobot.yaml. Empty: that file."""
     command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
     """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    black_box: str = ""
+    """Folder for the last ten seconds before every hold and stop; empty: svam_black_box beside ROS's logs."""
 
 
 @dataclass(frozen=True)

@@ -128,3 +128,35 @@ class JointLimits:
     velocity: FloatArray
     acceleration: FloatArray
     jerk: FloatArray
+
+
+@dataclass(frozen=True)
+class BlackBoxEvent:
+    """Something that happened between the ticks."""
+
+    at_ns: int
+    """Steady time."""
+    kind: str
+    """``state``, ``chunk``, ``rejected`` or ``operator``."""
+    text: str
+
+
+@dataclass(frozen=True)
+class BlackBoxExcerpt:
+    """What a black box held; row ``i`` of every array is one tick, the oldest first."""
+
+    cause: str
+    """State and reason that it was taken for."""
+    cause_ns: int
+    """Steady time at which that began."""
+    due_ns: NDArray[np.int64]
+    """``(n,)`` steady times of the set-points."""
+    commanded: FloatArray
+    """``(n, 14)`` rad, m."""
+    velocities: FloatArray
+    """``(n, 14)`` commanded, rad/s, m/s."""
+    measured: FloatArray
+    """``(n, 14)`` newest measured joints at the tick; NaN before there were any."""
+    states: tuple[str, ...]
+    """``n``: what the guard was doing."""
+    events: tuple[BlackBoxEvent, ...]

@@ -12,6 +12,7 @@ from typing import Annotated
 from svam_ros import graph
 from svam_ros.parameters import (
     EngineName,
+    ExecutionModeName,
     GuardParameters,
     ImageDecoder,
     ImageTransport,
@@ -45,6 +46,12 @@ class RobotOptions:
     """Decode raw images with the checked numpy function, or with cv_bridge from an apt install."""
     command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
     """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    mode: ExecutionModeName = PolicyParameters.mode
+    """How chunks that come late are executed; auto takes the best that horizon and latency carry."""
+    older_weight: Annotated[float, Range(0.0, 0.95)] = PolicyParameters.older_weight
+    """Weight of the mean of older predictions in the steps of a chunk that they reach."""
+    black_box: str = ""
+    """Folder for the last ten seconds before every hold and stop; empty: svam_black_box beside ROS's logs."""
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic."""
     namespace: str = ""
@@ -100,6 +107,8 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "image_transport": options.image_transport,
             "image_decoder": options.image_decoder,
             "instruction": options.instruction,
+            "mode": options.mode,
+            "older_weight": options.older_weight,
         },
     )
     guard = build(
@@ -108,6 +117,7 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "profile": options.profile,
             "limits": options.limits,
             "command_rate_hz": options.command_rate_hz,
+            "black_box": options.black_box,
         },
     )
     return (

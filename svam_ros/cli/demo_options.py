@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from svam_ros.parameters import EngineName, ImageTransport, Range, TaskName
+from svam_ros.parameters import (
+    EngineName,
+    ExecutionModeName,
+    ImageTransport,
+    PolicyParameters,
+    Range,
+    TaskName,
+)
 from svam_ros.types import FASTEST_COMMAND_RATE_HZ
 
 
@@ -42,6 +49,10 @@ class DemoOptions:
     """Let the policy read the camera's raw image topic or its /compressed sibling."""
     command_rate_hz: Annotated[float, Range(0.0, FASTEST_COMMAND_RATE_HZ)] = 0.0
     """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
+    mode: ExecutionModeName = PolicyParameters.mode
+    """How chunks that come late are executed; auto takes the best that horizon and latency carry."""
+    older_weight: Annotated[float, Range(0.0, 0.95)] = PolicyParameters.older_weight
+    """Weight of the mean of older predictions in the steps of a chunk that they reach."""
     namespace: str = ""
     """ROS namespace of our nodes; the robot's own topics come from the profile."""
     driver_quirks: bool = False

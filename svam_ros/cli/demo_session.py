@@ -17,6 +17,7 @@ from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.interrupts import interrupts_deferred, uninterrupted
+from svam_ros.cli.report_folder import LOGS_NAME
 from svam_ros.cli.run_figures import MotionCounters, RunFigures
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.profiling.environment import read_versions
@@ -65,6 +66,9 @@ class DemoSession:
                 task=options.task,
                 seed=options.seed,
                 driver_quirks=options.driver_quirks,
+                mode=options.mode,
+                older_weight=options.older_weight,
+                black_box=str((options.report / LOGS_NAME).absolute()),
             )
         )
         self.profile = load_robot_profile(options.profile)
@@ -89,7 +93,7 @@ class DemoSession:
             os.environ.update(ros_environment(self._domain_id, isolated=True))
             self._join(undo)
             keep_open = (self._record.descriptor,)
-            self._supervisor = Supervisor({**os.environ}, self._options.report / "logs", keep_open)
+            self._supervisor = Supervisor({**os.environ}, self._options.report / LOGS_NAME, keep_open)
             undo.callback(self._stop_processes)
             self._undo = undo.pop_all()
         return self

@@ -65,6 +65,13 @@ COMMANDS = (
         example="svam profile --model tiny --repeats 50",
     ),
     Command(
+        name="blackbox",
+        options="svam_ros.cli.blackbox:BlackBoxOptions",
+        function="svam_ros.cli.blackbox:run_blackbox",
+        summary="What happened before the arms held or stopped, from the guard's black box.",
+        example="svam blackbox ~/.ros/log/svam_black_box/black_box_20270131_120000_4711_0001.mcap",
+    ),
+    Command(
         name="import-published",
         options="svam_ros.cli.import_published:ImportOptions",
         function="svam_ros.cli.import_published:run_import",

@@ -20,7 +20,7 @@ LOGS_NAME = "logs"
 
 _OWN_FILE = re.compile(r"report\.(json|html)(\.part)?|episode_\d{4}\.mcap(\.part)?")
 _NODES = "|".join((graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE))
-_OWN_LOG = re.compile(rf"({_NODES})\.(log|parameters\.yaml)")
+_OWN_LOG = re.compile(rf"({_NODES})\.(log|parameters\.yaml)|black_box_\w+\.(mcap|mcap\.part|svg)")
 
 
 class ReportFolderError(ValueError):

@@ -16,19 +16,18 @@ from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
 from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
 from svam_ros.control.faults import Fault, Finding, Reaction
-from svam_ros.control.guard_state import Command, GuardState, GuardStatus
+from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus
 from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
 from svam_ros.control.settings import GuardSettings
 from svam_ros.control.step_counter import StepCounter
 from svam_ros.control.tracking_watch import TrackingWatch
-from svam_ros.types import ActionChunk, ArmReading
+from svam_ros.types import ActionChunk, ArmReading, FloatArray
 
 __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
 
 WAITING_REASON = "waiting for a chunk"
 OPERATOR_REASON = "an operator asked to hold"
-MOVING = (GuardState.RAMPING, GuardState.FOLLOWING)
 
 
 class Guard:
@@ -191,6 +190,11 @@ class Guard:
             late_ticks=self._late_ticks,
             faults=dict(self._faults),
         )
+
+    @property
+    def measured(self) -> FloatArray | None:
+        """``(14,)`` newest measured joints; ``None`` before both arms have reported."""
+        return self._joints.positions
 
     # -- within a tick -----------------------------------------------------------------------------
 

@@ -24,6 +24,10 @@ class GuardState(Enum):
     """Braking, or at rest after it; only an engage leads out."""
 
 
+MOVING = (GuardState.RAMPING, GuardState.FOLLOWING)
+"""States in which the arms act on chunks."""
+
+
 @dataclass(frozen=True)
 class Command:
     """One set-point for both arms."""

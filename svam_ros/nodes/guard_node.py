@@ -19,9 +19,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
+from svam_ros.control.black_box import BlackBox
 from svam_ros.control.faults import Fault, Finding
 from svam_ros.control.guard import Guard, GuardSettings, GuardState, GuardStatus
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
 from svam_ros.nodes.message_conversion import command_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
@@ -59,6 +61,13 @@ class GuardNode(Node):
         self._profile = load_robot_profile(parameters.profile)
         settings = _settings(parameters, self._profile.command_rate_hz)
         self._guard = Guard(self._cobot, settings)
+        self._black_box = BlackBox(settings.tick_rate_hz)
+        self._black_boxes = BlackBoxWriter(
+            black_box_folder(parameters.black_box),
+            self._cobot.joint_names,
+            self._profile.name,
+            self.get_logger().info,
+        )
         # Set-points are stamped on the plan's clock. The offset to ROS time is fixed, so that the stamps
         # keep the plan's even spacing.
         self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
@@ -113,14 +122,19 @@ class GuardNode(Node):
         return 1 if waited_s > SHUTDOWN_PATIENCE_S else None
 
     def release(self) -> None:
-        """Close the inputs."""
+        """Close the inputs, and keep what the black box holds."""
         self._inputs.close()
+        held = self._black_box.take()
+        if held is not None:
+            self._black_boxes.write(held)
+        self._black_boxes.close()
 
     def cycle(self) -> None:
         """Take in what has arrived, then send the set-point that is due."""
         if self._told_to_end and self._ending_since is None:
             self._ending_since = time.monotonic()
             self._guard.stop("the guard was told to end")
+            self._note("operator", "the process was told to end")
         try:
             self._inputs.poll()
         except Exception as error:  # a message that nobody foresaw must not take the guard away
@@ -151,8 +165,14 @@ class GuardNode(Node):
             return
         now_ns = time.monotonic_ns()
         finding = self._guard.submit(chunk, now_ns - self._now_ros_ns(), now_ns)
-        if finding is not None and self._guard.status(now_ns).state not in RESTING:
-            self._warn(f"chunk {chunk.run_id}/{chunk.sequence} not used: {_sentence(finding)}")
+        named = f"chunk {chunk.run_id}/{chunk.sequence}"
+        if finding is None:
+            age_ms = (self._now_ros_ns() - chunk.observation_stamp_ns) / 1e6
+            self._note("chunk", f"{named}, {len(chunk.actions)} steps, observed {age_ms:.0f} ms before")
+        else:
+            self._note("rejected", f"{named} not used: {_sentence(finding)}")
+            if self._guard.status(now_ns).state not in RESTING:
+                self._warn(f"{named} not used: {_sentence(finding)}")
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:
         now_ns, now_ros_ns = time.monotonic_ns(), self._now_ros_ns()
@@ -171,10 +191,12 @@ class GuardNode(Node):
         response.success = not findings
         response.message = "; ".join(_sentence(finding) for finding in findings) or "engaged"
         self.get_logger().info(f"engage: {response.message}")
+        self._note("operator", f"engage asked for: {response.message}")
         return response
 
     def _on_hold(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._guard.hold()
+        self._note("operator", "hold asked for")
         state = self._guard.status(time.monotonic_ns()).state
         response.success = state is GuardState.HOLDING
         response.message = (
@@ -184,6 +206,7 @@ class GuardNode(Node):
 
     def _on_stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._guard.stop("an operator asked to stop")
+        self._note("operator", "stop asked for")
         response.success, response.message = True, "stopped until engaged again"
         self.get_logger().info("stop: an operator asked")
         return response
@@ -194,6 +217,11 @@ class GuardNode(Node):
         now_ns = time.monotonic_ns()
         command = self._guard.tick(now_ns)
         self._commanding = command is not None
+        excerpt = self._black_box.add(
+            command, self._guard.measured, self._guard.status(now_ns), time.monotonic_ns()
+        )
+        if excerpt is not None:
+            self._black_boxes.write(excerpt)
         if command is None:
             return
         stamp_ns = command.due_ns + self._steady_to_ros_ns
@@ -209,6 +237,9 @@ class GuardNode(Node):
         values["messages_rejected"] = self._rejected_messages
         message = status_message(name, status.reason, values, self._now_ros_ns(), _LEVELS[status.state])
         publisher.publish(message)
+
+    def _note(self, kind: str, text: str) -> None:
+        self._black_box.note(time.monotonic_ns(), kind, text)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=1.0)

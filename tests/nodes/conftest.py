@@ -16,9 +16,10 @@ from svam_ros.bringup.supervisor import Supervisor
 
 
 @pytest.fixture
-def ros_domain(monkeypatch) -> Iterator[dict[str, str]]:
-    """The environment of a free ROS domain, also set in this process."""
+def ros_domain(monkeypatch, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a free ROS domain, also set in this process; logs go where the test's files are."""
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_logs"))
     of_others = frozenset(segments())
     with claim_domain_id() as domain_id:
         variables = ros_environment(domain_id)

@@ -19,6 +19,7 @@ from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.nodes.command_log import CommandLog
 from svam_ros.nodes.robot_operator import Operator, OperatorError
+from svam_ros.recording.black_box_file import read_black_box
 from svam_ros.shipped_files import shipped_directory
 
 PROFILE = load_robot_profile("cobot_magic")
@@ -102,6 +103,24 @@ def test_stop_wins_over_chunks_until_engaged_again(bench):
     stream(robot, 1.5, run_id="third")
     assert not np.array_equal(robot.positions, resting)
     assert_within_limits(log)
+
+
+def test_a_stop_leaves_a_black_box_that_tells_the_story(bench, tmp_path):
+    robot, operator, _ = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+    folder = tmp_path / "ros_logs" / "svam_black_box"
+    wait_for(lambda: list(folder.glob("*.mcap")), 10.0, "a black box")
+    (path,) = folder.glob("*.mcap")
+    record = read_black_box(path)
+    assert record.excerpt.cause == "stopped: an operator asked to stop"
+    assert len(record.excerpt.due_ns) > 100
+    texts = [event.text for event in record.excerpt.events]
+    assert "engage asked for: engaged" in texts
+    assert texts.index("stop asked for") > texts.index("following")
+    assert any(text.startswith("chunk ") for text in texts)
+    assert np.isfinite(record.excerpt.measured).all()
 
 
 def test_chunks_with_nan_or_wild_jumps_never_reach_the_arms(bench):

@@ -72,12 +72,20 @@ def test_options_that_are_not_allowed_are_refused():
         simulation_processes(SimulationOptions(task="lift_pots"))  # type: ignore[arg-type]
 
 
-def test_quirks_compressed_pictures_and_limits_reach_their_processes():
-    options = SimulationOptions(driver_quirks=True, publish_compressed=True, limits="slow.yaml")
+def test_quirks_pictures_limits_modes_and_black_boxes_reach_their_processes():
+    options = SimulationOptions(
+        driver_quirks=True,
+        publish_compressed=True,
+        limits="slow.yaml",
+        mode="append",
+        older_weight=0.5,
+        black_box="boxes",
+    )
     table = {p.name: p.parameters for p in simulation_processes(options)}
     assert table[graph.SIMULATION_NODE]["driver_quirks"] is True
     assert table[graph.SIMULATION_NODE]["publish_compressed"] is True
-    assert table[graph.GUARD_NODE]["limits"] == "slow.yaml"
+    assert (table[graph.GUARD_NODE]["limits"], table[graph.GUARD_NODE]["black_box"]) == ("slow.yaml", "boxes")
+    assert (table[graph.POLICY_NODE]["mode"], table[graph.POLICY_NODE]["older_weight"]) == ("append", 0.5)
     assert table[graph.POLICY_NODE]["image_transport"] == "raw"
 
 
