@@ -42,6 +42,8 @@ class Fault(Enum):
     CHUNKS_UNUSABLE = ("chunk after chunk holds NaN or is none", Reaction.HOLD)
     CHUNKS_BROKEN = ("the policy sends nothing but broken chunks", Reaction.STOP)
     ARM_NOT_FOLLOWING = ("an arm does not go where it is told", Reaction.STOP)
+    CAMERA_FROZEN = ("the camera's pictures stay the same although the arms move", Reaction.HOLD)
+    CAMERA_BLIND = ("the camera's pictures are black or white all over", Reaction.HOLD)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
     JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
     GUARD_WAS_LATE = ("the guard was not run for longer than it can catch up", Reaction.HOLD)

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from svam_ros.control.camera_watch import CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule
+from svam_ros.control.faults import Finding
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.observation import ObservationAssembler
@@ -33,6 +35,7 @@ class PendingFrame:
     """A frame that has arrived but was not decoded: only frames that are used are worth it."""
 
     stamp_ns: int
+    traits: FrameTraits
     decode: Callable[[], CameraFrame]
 
 
@@ -64,6 +67,7 @@ class InferenceLoop:
         engine: makes predictions; used from the loop's thread only.
         settings: see :class:`InferenceSettings`.
         schedule: of this run alone.
+        camera: of this run alone.
         now_ns: ROS time.
         publish_chunk: sends a chunk; called in the loop's thread, timed as stage ``publish``.
         publish_timing: called after each chunk.
@@ -75,6 +79,7 @@ class InferenceLoop:
         engine: PolicyEngine,
         settings: InferenceSettings,
         schedule: ChunkSchedule,
+        camera: CameraWatch,
         now_ns: Callable[[], int],
         publish_chunk: Callable[[ActionChunk], None],
         publish_timing: Callable[[ChunkTiming], None],
@@ -83,6 +88,7 @@ class InferenceLoop:
         self._engine = engine
         self._settings = settings
         self._schedule = schedule
+        self._camera = camera
         self._now_ns = now_ns
         self._publish_chunk = publish_chunk
         self._publish_timing = publish_timing
@@ -122,11 +128,19 @@ class InferenceLoop:
                 return ""
             if self._instruction is None:
                 return "an instruction"
+            finding = self._camera.finding()
+            if finding is not None:
+                return f"a sound camera: {finding}"
             if self._newest is None:
                 return "a camera frame"
             if not self._assembler.is_complete(self._newest.stamp_ns):
                 return "joint states of both arms that are newer than the frame"
             return "a frame that may be used"
+
+    def camera_fault(self) -> Finding | None:
+        """What is wrong with the camera's pictures, so that none is used; ``None`` while nothing is."""
+        with self._wakeup:
+            return self._camera.finding()
 
     def set_instruction(self, text: str) -> None:
         """Act on ``text`` (already checked) from the next pass on."""
@@ -138,13 +152,18 @@ class InferenceLoop:
         """A frame has arrived; an older one that was not used yet is forgotten."""
         with self._wakeup:
             self.counters["frames"] += 1
-            self._newest = frame
+            self._camera.add_frame(frame.traits)
+            finding = self._camera.finding()
+            if finding is not None:
+                self.counters[f"frames_{finding.fault.name.lower()}"] += 1
+            self._newest = frame if finding is None else None
             self._wakeup.notify_all()
 
     def add_reading(self, arm: str, reading: ArmReading) -> None:
         """A state of one arm has arrived."""
         with self._wakeup:
             self._assembler.add_reading(arm, reading)
+            self._camera.add_positions(arm, reading.positions)
             if self._newest is not None:
                 self._wakeup.notify_all()
 

@@ -29,19 +29,21 @@ from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
+from svam_ros.control.camera_watch import CameraWatch
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.frame_traits import frame_traits
 from svam_ros.nodes.image_decoders import choose_raw_decoder
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.policy_diagnostics import policy_summary, policy_values
 from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
-from svam_ros.profiling.latency_histogram import summarize_stages
 from svam_ros.translation.images import camera_frame, decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
 from svam_ros.translation.joint_states import read_joint_state
@@ -83,6 +85,7 @@ class PolicyNode(LifecycleNode):
         self._instructions.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._rejected_messages = 0
+        self._said_fault = ""
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(0.1, self._watch_loop)
@@ -136,6 +139,7 @@ class PolicyNode(LifecycleNode):
             self._engine,
             settings,
             ChunkSchedule(self._schedule),
+            CameraWatch(self._cobot),
             self._now_ns,
             self._publish_chunk,
             self._publish_timing,
@@ -207,7 +211,10 @@ class PolicyNode(LifecycleNode):
         if self._loop is None or self._profile is None:
             return
         camera, stamp_ns = self._profile.camera, stamp_to_ns(message.header.stamp)
-        self._loop.add_frame(PendingFrame(stamp_ns, lambda: camera_frame(decode(message), stamp_ns, camera)))
+        traits = frame_traits(message, is_compressed=isinstance(message, CompressedImage))
+        self._loop.add_frame(
+            PendingFrame(stamp_ns, traits, lambda: camera_frame(decode(message), stamp_ns, camera))
+        )
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:
         if self._loop is None or self._profile is None:
@@ -246,22 +253,12 @@ class PolicyNode(LifecycleNode):
         )
 
     def _publish_diagnostics(self) -> None:
-        counters = dict(self._loop.counters) if self._loop else {}
-        values: dict[str, object] = {**counters, "messages_rejected": self._rejected_messages}
-        for stage, summary in summarize_stages(list(self._recent_stages_ms)).items():
-            if summary.n:
-                values[f"{stage}_p50_ms"] = f"{summary.p50:.2f}"
-                values[f"{stage}_p99_ms"] = f"{summary.p99:.2f}"
-        values["model"] = self._engine.model_name if self._engine else "none"
-        values["engine"] = self._engine.name if self._engine else "none"
-        values["mode"] = self._schedule.mode.value if self._schedule else "none"
+        level, text, self._said_fault = policy_summary(self._loop)
+        values: dict[str, object] = dict(self._loop.counters) if self._loop else {}
+        values |= policy_values(self._engine, self._schedule, self._recent_stages_ms)
+        values["messages_rejected"] = self._rejected_messages
+        values["fault"] = self._said_fault
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
-        waiting_for = self._loop.waiting_for() if self._loop else ""
-        level = DiagnosticStatus.WARN if waiting_for else DiagnosticStatus.OK
-        if self._loop is None:
-            text = "not active"
-        else:
-            text = f"no chunk for a second: waiting for {waiting_for}" if waiting_for else "making chunks"
         self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, self._now_ns(), level))
 
     # -- the rest -------------------------------------------------------------------------------
@@ -306,6 +303,8 @@ class PolicyNode(LifecycleNode):
             )
 
     def _watch_loop(self) -> None:
+        if policy_summary(self._loop)[2] != self._said_fault:
+            self._publish_diagnostics()  # A fault is named at once, not with the next second.
         if self._loop is not None and self._loop.failure is not None:
             self.get_logger().fatal(f"inference failed: {self._loop.failure!r}")
             self._exit_code = 1

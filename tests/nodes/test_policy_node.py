@@ -88,6 +88,45 @@ def test_nothing_is_made_without_an_instruction_and_bad_ones_are_ignored(bench):
     wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk")
 
 
+def test_a_camera_that_goes_dark_or_freezes_makes_no_chunks_and_is_named(bench):
+    robot, operator, _timings, start = bench
+    faults: list[str] = []
+
+    def on_diagnostics(message: DiagnosticArray) -> None:
+        values = status_values(message, graph.POLICY_NODE)
+        if values:
+            faults.append(values["fault"])
+
+    operator.streams.subscribe(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, on_diagnostics, qos.STATUS)
+    start(instruction="swing")
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+
+    def chunks_flow() -> None:
+        count = len(robot.heard.chunks)
+        wait_for(lambda: len(robot.heard.chunks) > count + 1, 10.0, "chunks")
+        wait_for(lambda: faults[-1:] == [""], 10.0, "a sound camera")
+
+    def named_and_silent(fault: str) -> None:
+        wait_for(lambda: faults[-1:] == [fault], 10.0, f"{fault} in {faults}")
+        time.sleep(0.3)
+        count = len(robot.heard.chunks)
+        time.sleep(0.5)
+        assert len(robot.heard.chunks) == count
+
+    chunks_flow()
+    robot.frame[:] = 0
+    named_and_silent("CAMERA_BLIND")
+    robot.frame[:] = 127
+    chunks_flow()
+    robot.camera_is_frozen = True
+    time.sleep(0.5)
+    chunks_flow()  # Pictures of arms at rest may stay the same.
+    robot.positions[0] += 0.3
+    named_and_silent("CAMERA_FROZEN")
+    robot.camera_is_frozen = False
+    chunks_flow()
+
+
 def spoil(change):
     def spoiled(message):
         for name, value in change.items():

@@ -41,6 +41,7 @@ class FakeCobot:
         self.stamp_of_states = self.now_ns
         self.sag = 0.0
         self.frame = np.full((480, 640, 3), 127, np.uint8)
+        self.camera_is_frozen = False
         self.spoil_frame = lambda message: message
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -112,6 +113,8 @@ class FakeCobot:
             self._states[arm].publish(command_message(state, self.stamp_of_states()))
 
     def _publish_frame(self) -> None:
+        if not self.camera_is_frozen:
+            self.frame[0, 0] ^= 1  # The noise that every real camera has.
         message = image_message(self.frame, self.now_ns(), self.profile.camera.frame_id)
         self._images.publish(self.spoil_frame(message))
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from support.fake_cobot import wait_for
 
+from svam_ros.cobot import load_cobot
+from svam_ros.control.camera_watch import SUSPECT_FRAMES, CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
 from svam_ros.control.execution_mode import ExecutionMode
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
@@ -17,6 +19,7 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ArmReading, CameraFrame, Horizon
 
 MS = 1_000_000
+SOUND = FrameTraits(0, 127.0)
 STEP_MS = 40
 
 
@@ -55,20 +58,21 @@ class Bench:
             ScheduleSettings(mode, self.engine.horizon, STEP_MS * MS, 5, 10 * MS, 0.5, mask)
         )
         self.loop = InferenceLoop(
-            self.engine, settings, schedule, lambda: self.now_ns, self.chunks.append, self.timings.append,
+            self.engine, settings, schedule, CameraWatch(load_cobot()),
+            lambda: self.now_ns, self.chunks.append, self.timings.append,
             self.reports.append,
         )  # fmt: skip
         self.loop.set_instruction("lift")
         self.loop.start()
 
-    def frame(self, age_ms: float = 20.0, decode=None) -> None:
+    def frame(self, age_ms: float = 20.0, decode=None, traits=None) -> None:
         """A frame of the given age, and states of both arms before and after it."""
         stamp = self.now_ns - round(age_ms * MS)
         for arm in ("left", "right"):
             for offset in (-3, 2):
                 self.loop.add_reading(arm, ArmReading(np.zeros(7), np.zeros(7), stamp + offset * MS))
         decoded = CameraFrame(np.zeros((4, 4, 3), np.uint8), stamp)
-        self.loop.add_frame(PendingFrame(stamp, decode or (lambda: decoded)))
+        self.loop.add_frame(PendingFrame(stamp, traits or SOUND, decode or (lambda: decoded)))
 
 
 @pytest.fixture
@@ -151,6 +155,22 @@ def test_frames_too_old_or_from_the_future_are_not_used(bench, age_ms):
     wait_for(lambda: bench.chunks, 5.0)
 
 
+def test_black_frames_make_no_chunks_until_there_is_light(bench):
+    for _ in range(SUSPECT_FRAMES):
+        bench.now_ns += 1000 * MS
+        bench.frame(traits=FrameTraits(0, 0.5))
+    wait_for(lambda: bench.loop.counters["frames_camera_blind"] == 1, 5.0)
+    made = len(bench.engine.observations)
+    assert bench.loop.camera_fault().fault.name == "CAMERA_BLIND"
+    bench.now_ns += 1000 * MS
+    bench.frame(traits=FrameTraits(0, 0.5))
+    assert bench.loop.counters["frames_camera_blind"] == 2
+    bench.now_ns += 1000 * MS
+    bench.frame()
+    wait_for(lambda: len(bench.engine.observations) == made + 1, 5.0)
+    assert bench.loop.camera_fault() is None
+
+
 def test_only_the_newest_of_many_frames_is_used(bench):
     running, release = threading.Event(), threading.Event()
 
@@ -187,7 +207,9 @@ def test_an_observation_waits_for_states_after_its_frame(bench):
     stamp = bench.now_ns
     for arm in ("left", "right"):
         bench.loop.add_reading(arm, ArmReading(np.zeros(7), np.zeros(7), stamp - 3 * MS))
-    bench.loop.add_frame(PendingFrame(stamp, lambda: CameraFrame(np.zeros((4, 4, 3), np.uint8), stamp)))
+    bench.loop.add_frame(
+        PendingFrame(stamp, SOUND, lambda: CameraFrame(np.zeros((4, 4, 3), np.uint8), stamp))
+    )
     time.sleep(0.1)
     assert bench.engine.observations == []
     for arm in ("left", "right"):

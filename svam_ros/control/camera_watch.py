@@ -1,0 +1,70 @@
+"""Whether the camera shows what is there now: a frozen or a blind one goes on sending frames, on time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from svam_ros.cobot import Cobot
+from svam_ros.control.faults import Fault, Finding
+from svam_ros.types import FloatArray
+
+SUSPECT_FRAMES = 5
+"""Frames in a row that make a fault: 167 ms at 30 Hz."""
+FROZEN_WHILE_MOVED_RAD = 0.1
+"""Motion of an arm joint that no picture of the arms can miss; at rest equal pictures say nothing, since a
+simulated camera has no noise."""
+DARK, BRIGHT = 3.0, 252.0
+"""Mean brightness, 0 to 255, below and above which nothing can be seen."""
+
+
+@dataclass(frozen=True)
+class FrameTraits:
+    """What is cheap to know of a frame that was not decoded."""
+
+    digest: int
+    """Of its bytes: equal for equal pictures."""
+    brightness: float | None
+    """Mean of a sample of its bytes, 0 to 255; ``None`` where bytes are no brightness (JPEG)."""
+
+
+class CameraWatch:
+    """Looks at every frame that arrives, whether it is used or not."""
+
+    def __init__(self, cobot: Cobot) -> None:
+        self._cobot = cobot
+        self._positions: FloatArray = np.full(len(cobot.joint_names), np.nan)
+        self._digest: int | None = None
+        self._equal_frames = 0
+        self._since_equal: FloatArray = self._positions
+        self._unseeing_frames = 0
+        self._brightness = 0.0
+
+    def add_positions(self, arm: str, positions: FloatArray) -> None:
+        """``(7,)`` measured joints of one arm."""
+        self._positions = self._positions.copy()
+        self._positions[self._cobot.arm_slice(arm)] = positions
+
+    def add_frame(self, traits: FrameTraits) -> None:
+        """A frame has arrived."""
+        if traits.digest == self._digest:
+            self._equal_frames += 1
+        else:
+            self._digest, self._equal_frames, self._since_equal = traits.digest, 1, self._positions
+        if traits.brightness is None or DARK <= traits.brightness <= BRIGHT:
+            self._unseeing_frames = 0
+        else:
+            self._unseeing_frames, self._brightness = self._unseeing_frames + 1, traits.brightness
+
+    def finding(self) -> Finding | None:
+        """What is wrong with the newest frames; ``None`` while they can be trusted."""
+        if self._unseeing_frames >= SUSPECT_FRAMES:
+            detail = f"{self._unseeing_frames} frames with a mean brightness of {self._brightness:.1f} of 255"
+            return Finding(Fault.CAMERA_BLIND, f"{detail}; is the lens covered, or the exposure stuck?")
+        moved = np.abs(self._positions - self._since_equal)[self._cobot.is_arm_joint]
+        moved_rad = float(np.nan_to_num(moved).max())
+        if self._equal_frames >= SUSPECT_FRAMES and moved_rad > FROZEN_WHILE_MOVED_RAD:
+            detail = f"{self._equal_frames} equal frames while an arm moved by {moved_rad:.2f} rad"
+            return Finding(Fault.CAMERA_FROZEN, f"{detail}; restart the camera's driver")
+        return None
