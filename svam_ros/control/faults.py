@@ -19,6 +19,8 @@ class Reaction(Enum):
     """The arms brake within their limits and hold; motion resumes by a ramp when the cause is gone."""
     STOP = "stop"
     """The arms brake within their limits and stay; only an operator's engage starts motion again."""
+    EXIT = "exit"
+    """The process ends with an error, and whoever started it may start it anew; the guard brakes."""
     REFUSE = "refuse"
     """What was asked for does not begin; nothing has moved."""
 
@@ -44,6 +46,8 @@ class Fault(Enum):
     ARM_NOT_FOLLOWING = ("an arm does not go where it is told", Reaction.STOP)
     CAMERA_FROZEN = ("the camera's pictures stay the same although the arms move", Reaction.HOLD)
     CAMERA_BLIND = ("the camera's pictures are black or white all over", Reaction.HOLD)
+    INFERENCE_HUNG = ("a forward pass does not end", Reaction.EXIT)
+    INFERENCE_FAILED = ("a forward pass failed", Reaction.EXIT)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
     JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
     GUARD_WAS_LATE = ("the guard was not run for longer than it can catch up", Reaction.HOLD)

@@ -16,7 +16,7 @@ import numpy as np
 
 from svam_ros.control.camera_watch import CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule
-from svam_ros.control.faults import Finding
+from svam_ros.control.faults import Fault, Finding
 from svam_ros.engines.policy_engine import PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.observation import ObservationAssembler
@@ -99,6 +99,7 @@ class InferenceLoop:
         self._instruction: str | None = None
         self._sequence = 0
         self._last_pass = time.monotonic()
+        self._pass_began: float | None = None
         self._stopping = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -108,18 +109,37 @@ class InferenceLoop:
         """Begin to make chunks."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the pass that runs, then end the thread."""
+    def stop(self, patience_s: float) -> bool:
+        """Finish the pass that runs, then end the thread; ``False`` where it has not ended by then.
+
+        What a forward pass hangs in cannot be interrupted: the thread then ends with the process.
+        """
         with self._wakeup:
             self._stopping = True
             self._wakeup.notify_all()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(patience_s)
+        return not self._thread.is_alive()
 
     @property
     def failure(self) -> BaseException | None:
         """What ended the loop against its will."""
         return self._failure
+
+    def fault(self, longest_pass_s: float) -> Finding | None:
+        """What keeps chunks from being made although everything needed is there; ``None`` while nothing.
+
+        Args:
+            longest_pass_s: a pass that takes longer hangs.
+        """
+        if self._failure is not None:
+            return Finding(Fault.INFERENCE_FAILED, repr(self._failure))
+        began = self._pass_began
+        if began is not None and time.monotonic() - began > longest_pass_s:
+            running_s = time.monotonic() - began
+            return Finding(Fault.INFERENCE_HUNG, f"it has been running for {running_s:.1f} s")
+        with self._wakeup:
+            return self._camera.finding()
 
     def waiting_for(self) -> str:
         """What has kept the loop from making a chunk for the last second; empty when it made one."""
@@ -136,11 +156,6 @@ class InferenceLoop:
             if not self._assembler.is_complete(self._newest.stamp_ns):
                 return "joint states of both arms that are newer than the frame"
             return "a frame that may be used"
-
-    def camera_fault(self) -> Finding | None:
-        """What is wrong with the camera's pictures, so that none is used; ``None`` while nothing is."""
-        with self._wakeup:
-            return self._camera.finding()
 
     def set_instruction(self, text: str) -> None:
         """Act on ``text`` (already checked) from the next pass on."""
@@ -170,7 +185,9 @@ class InferenceLoop:
     def _run(self) -> None:
         try:
             while (frame := self._next_frame()) is not None:
+                self._pass_began = time.monotonic()
                 self._act_on(frame)
+                self._pass_began = None
         except Exception as error:  # the node reports it and ends the process
             self._failure = error
 

@@ -7,22 +7,22 @@ from collections.abc import Iterable
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from svam_ros.control.chunk_schedule import ScheduleSettings
+from svam_ros.control.faults import Finding
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes.inference_loop import InferenceLoop
 from svam_ros.profiling.latency_histogram import summarize_stages
 
 
-def policy_summary(loop: InferenceLoop | None) -> tuple[bytes, str, str]:
-    """Level, sentence, and the name of the fault that keeps chunks from being made."""
+def policy_summary(loop: InferenceLoop | None, fault: Finding | None) -> tuple[bytes, str]:
+    """Level and sentence; ``fault`` is what keeps chunks from being made."""
     if loop is None:
-        return DiagnosticStatus.OK, "not active", ""
-    fault = loop.camera_fault()
+        return DiagnosticStatus.OK, "not active"
     if fault is not None:
-        return DiagnosticStatus.ERROR, str(fault), fault.fault.name
+        return DiagnosticStatus.ERROR, str(fault)
     waiting_for = loop.waiting_for()
     if waiting_for:
-        return DiagnosticStatus.WARN, f"no chunk for a second: waiting for {waiting_for}", ""
-    return DiagnosticStatus.OK, "making chunks", ""
+        return DiagnosticStatus.WARN, f"no chunk for a second: waiting for {waiting_for}"
+    return DiagnosticStatus.OK, "making chunks"
 
 
 def policy_values(

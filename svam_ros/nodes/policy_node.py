@@ -18,9 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -31,6 +29,7 @@ from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
 from svam_ros.control.camera_watch import CameraWatch
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
+from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
@@ -55,6 +54,9 @@ if TYPE_CHECKING:  # the scripted engine runs where torch is not installed
     from svam_ros.artifacts.model_directory import ModelDirectory
 
 INSTRUCTION_PARAMETER = "instruction"
+LONGEST_PASS_S = 5.0
+PASSES_THAT_HANG = 10.0
+"""A forward pass hangs when it takes longer than these seconds, and than so many of the warm-up's passes."""
 DIAGNOSED_CHUNKS = 250
 """Chunks that the percentiles in /diagnostics are taken over: about a minute."""
 
@@ -85,7 +87,7 @@ class PolicyNode(LifecycleNode):
         self._instructions.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._rejected_messages = 0
-        self._said_fault = ""
+        self._said_fault: Fault | None = None
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
         self.create_timer(1.0, self._publish_diagnostics)
         self.create_timer(0.1, self._watch_loop)
@@ -106,11 +108,9 @@ class PolicyNode(LifecycleNode):
                 device=parameters.device,
                 dtype=parameters.dtype,
             )
-            if self._joint_names == self._cobot.joint_names:
-                self._check_engine(self._engine)
-            self._schedule = schedule_settings(
-                parameters, self._engine, self._profile.camera, self._is_arm_joint()
-            )
+            known = self._joint_names == self._cobot.joint_names
+            robot = self._cobot if known else None
+            self._schedule = schedule_settings(parameters, self._engine, self._profile.camera, robot)
             self._subscribe(parameters, self._profile)
             if parameters.instruction:
                 check_instruction(parameters.instruction)
@@ -253,11 +253,13 @@ class PolicyNode(LifecycleNode):
         )
 
     def _publish_diagnostics(self) -> None:
-        level, text, self._said_fault = policy_summary(self._loop)
+        finding = self._finding()
+        self._said_fault = finding.fault if finding else None
+        level, text = policy_summary(self._loop, finding)
         values: dict[str, object] = dict(self._loop.counters) if self._loop else {}
         values |= policy_values(self._engine, self._schedule, self._recent_stages_ms)
         values["messages_rejected"] = self._rejected_messages
-        values["fault"] = self._said_fault
+        values["fault"] = self._said_fault.name if self._said_fault else ""
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
         self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, self._now_ns(), level))
 
@@ -290,36 +292,34 @@ class PolicyNode(LifecycleNode):
             )
         return model
 
-    def _is_arm_joint(self) -> NDArray[np.bool_]:
-        """Which joints of the model are; of another robot none are known to be."""
-        known = self._joint_names == self._cobot.joint_names
-        return self._cobot.is_arm_joint if known else np.zeros(len(self._joint_names), dtype=np.bool_)
-
-    def _check_engine(self, engine: PolicyEngine) -> None:
-        if abs(engine.step_s - self._cobot.control_period_s) > 1e-9:
-            raise ValueError(
-                f"model {engine.model_name} steps every {engine.step_s * 1e3:.0f} ms, "
-                f"the robot every {self._cobot.control_period_s * 1e3:.0f} ms: they must agree"
-            )
-
     def _watch_loop(self) -> None:
-        if policy_summary(self._loop)[2] != self._said_fault:
+        finding = self._finding()
+        if (finding.fault if finding else None) is not self._said_fault:
             self._publish_diagnostics()  # A fault is named at once, not with the next second.
-        if self._loop is not None and self._loop.failure is not None:
-            self.get_logger().fatal(f"inference failed: {self._loop.failure!r}")
+        if finding is not None and finding.fault.reaction is Reaction.EXIT:
+            self.get_logger().fatal(str(finding))
             self._exit_code = 1
 
+    def _finding(self) -> Finding | None:
+        return None if self._loop is None else self._loop.fault(self._longest_pass_s())
+
+    def _longest_pass_s(self) -> float:
+        usual_s = 0.0 if self._engine is None else self._engine.forward_s
+        return max(LONGEST_PASS_S, PASSES_THAT_HANG * usual_s)
+
     def _stop_loop(self) -> None:
-        if self._loop is not None:
-            self._loop.stop()
-            self._loop = None
+        """Waits no longer for a pass than one may take: what hangs goes on until the process ends."""
+        if self._loop is not None and not self._loop.stop(self._longest_pass_s()):
+            self._exit_code = 1
+            self._engine = None  # Its thread still uses it: nothing of it may be freed.
+        self._loop = None
 
     def _free(self) -> None:
         self._stop_loop()
         self._inputs.close()
         if self._engine is not None:
             self._engine.close()
-            self._engine = self._schedule = None
+        self._engine = self._schedule = None
 
 
 def _check_parameter(name: str, value: Any) -> None:

@@ -34,7 +34,7 @@ def bench(supervisor):
     operator = Operator(PROFILE, on_timing=timings.append)
 
     def start(**parameters: object) -> None:
-        supervisor.start(spec(graph.POLICY_NODE, model=SINE, **parameters))
+        supervisor.start(spec(graph.POLICY_NODE, **{"model": SINE, **parameters}))
         operator.transition(graph.POLICY_NODE, "configure", 30.0)
 
     yield robot, operator, timings, start
@@ -125,6 +125,20 @@ def test_a_camera_that_goes_dark_or_freezes_makes_no_chunks_and_is_named(bench):
     named_and_silent("CAMERA_FROZEN")
     robot.camera_is_frozen = False
     chunks_flow()
+
+
+def test_a_forward_pass_that_hangs_ends_the_process_with_its_name(bench, supervisor):
+    robot, operator, _timings, start = bench
+    start(instruction="swing", model=f"{SINE} fault=slow fault_after=5 slow_ms=100000")
+    operator.transition(graph.POLICY_NODE, "activate", 10.0)
+    wait_for(lambda: len(robot.heard.chunks) == 5, 10.0, "five chunks")
+    began = time.monotonic()
+    wait_for(lambda: supervisor.failed_child() is not None, 20.0, "the end of the process")
+    assert time.monotonic() - began < 15.0
+    assert "ended with exit code 1" in supervisor.failed_child().sentence()
+    assert "a forward pass does not end: it has been running for" in supervisor.last_words(
+        graph.POLICY_NODE, lines=3
+    )
 
 
 def spoil(change):

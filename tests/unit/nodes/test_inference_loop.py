@@ -79,7 +79,7 @@ class Bench:
 def bench():
     made = Bench()
     yield made
-    made.loop.stop()
+    made.loop.stop(5.0)
 
 
 def test_steps_that_are_past_when_the_guard_gets_them_are_left_out(bench):
@@ -139,7 +139,7 @@ def test_in_mode_prefix_the_engine_is_told_what_is_committed():
         bench.frame(age_ms=95.0)
         wait_for(lambda: len(bench.chunks) == 2, 5.0)
     finally:
-        bench.loop.stop()
+        bench.loop.stop(5.0)
     assert bench.engine.prefixes[0] is None
     # Steps 2 to 9 were sent; five steps later, two of them are committed for 105 ms.
     assert np.allclose(bench.engine.prefixes[1], 1e-3 * np.array([[5.0], [6.0]]) * np.ones(14))
@@ -161,14 +161,37 @@ def test_black_frames_make_no_chunks_until_there_is_light(bench):
         bench.frame(traits=FrameTraits(0, 0.5))
     wait_for(lambda: bench.loop.counters["frames_camera_blind"] == 1, 5.0)
     made = len(bench.engine.observations)
-    assert bench.loop.camera_fault().fault.name == "CAMERA_BLIND"
+    assert bench.loop.fault(5.0).fault.name == "CAMERA_BLIND"
     bench.now_ns += 1000 * MS
     bench.frame(traits=FrameTraits(0, 0.5))
     assert bench.loop.counters["frames_camera_blind"] == 2
     bench.now_ns += 1000 * MS
     bench.frame()
     wait_for(lambda: len(bench.engine.observations) == made + 1, 5.0)
-    assert bench.loop.camera_fault() is None
+    assert bench.loop.fault(5.0) is None
+
+
+def test_a_pass_that_does_not_end_is_found_and_not_waited_for(bench):
+    release = threading.Event()
+    bench.engine.behaviour = lambda: release.wait(20.0)
+    bench.frame()
+    wait_for(lambda: bench.engine.observations, 5.0)
+    assert bench.loop.fault(60.0) is None
+    wait_for(lambda: bench.loop.fault(0.1) is not None, 5.0)
+    assert str(bench.loop.fault(0.1)).startswith("a forward pass does not end: it has been running for 0.")
+    assert not bench.loop.stop(0.1)
+    release.set()
+    assert bench.loop.stop(5.0)
+
+
+def test_a_pass_that_fails_ends_the_loop_and_is_named(bench):
+    def fail() -> None:
+        raise MemoryError("no memory")
+
+    bench.engine.behaviour = fail
+    bench.frame()
+    wait_for(lambda: bench.loop.failure is not None, 5.0)
+    assert str(bench.loop.fault(5.0)) == "a forward pass failed: MemoryError('no memory')"
 
 
 def test_only_the_newest_of_many_frames_is_used(bench):
