@@ -44,6 +44,7 @@ class Fault(Enum):
     CHUNKS_UNUSABLE = ("chunk after chunk holds NaN or is none", Reaction.HOLD)
     CHUNKS_BROKEN = ("the policy sends nothing but broken chunks", Reaction.STOP)
     ARM_NOT_FOLLOWING = ("an arm does not go where it is told", Reaction.STOP)
+    SECOND_COMMANDER = ("somebody else commands the arms too", Reaction.STOP)
     CAMERA_FROZEN = ("the camera's pictures stay the same although the arms move", Reaction.HOLD)
     CAMERA_BLIND = ("the camera's pictures are black or white all over", Reaction.HOLD)
     INFERENCE_HUNG = ("a forward pass does not end", Reaction.EXIT)
@@ -55,6 +56,7 @@ class Fault(Enum):
     MOTION_NOT_COMPUTABLE = ("the next motion step could not be computed", Reaction.HOLD)
     ENGAGE_WITHOUT_JOINT_STATES = ("cannot engage: no fresh joint states", Reaction.REFUSE)
     ENGAGE_OUTSIDE_LIMITS = ("cannot engage: a joint stands outside its limits", Reaction.REFUSE)
+    ENGAGE_BESIDE_ANOTHER_COMMANDER = ("cannot engage: somebody else commands the arms", Reaction.REFUSE)
     ENGAGE_WHILE_BRAKING = ("cannot engage: the arms are still braking", Reaction.REFUSE)
 
     def __init__(self, text: str, reaction: Reaction) -> None:

@@ -15,6 +15,7 @@ from svam_ros.control.chunk_curve import Reference
 from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
 from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
+from svam_ros.control.commander_watch import CommanderWatch
 from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus
 from svam_ros.control.joint_state_watch import JointStateWatch
@@ -47,6 +48,7 @@ class Guard:
         self._joints = JointStateWatch(cobot, settings)
         self._tracking = TrackingWatch(cobot, settings)
         self._streak = ChunkStreak(settings)
+        self._commanders = CommanderWatch()
         self._clock = TickClock(
             settings.tick_period_ns, settings.catch_up_periods, round(settings.restart_after_ms * NS_PER_MS)
         )
@@ -80,6 +82,8 @@ class Guard:
             self._welcome_chunks(now_ns)
             return []
         findings = self._joints.obstacles_to_engage(now_ns)
+        beside = self._commanders.obstacle_to_engage(now_ns)
+        findings += [beside] if beside is not None else []
         if self._limiter is not None and not self._limiter.at_rest:
             findings.append(Finding(Fault.ENGAGE_WHILE_BRAKING, "ask again when they are at rest"))
         self._faults.update(finding.fault for finding in findings)
@@ -146,6 +150,19 @@ class Guard:
             ``None``, or why they were rejected; rejected ones do not count as having arrived.
         """
         return self._counted(self._joints.observe(arm, reading, ros_to_steady_ns, now_ns))
+
+    def sent(self, stamp_ns: int) -> None:
+        """Set-points were sent with this stamp: they are ours when they come by."""
+        self._commanders.sent(stamp_ns)
+
+    def observe_command(self, arm: str, stamp_ns: int, now_ns: int) -> None:
+        """A set-point came by on the command topic of ``arm``; a foreign one stops the arms.
+
+        The guard cannot keep the arms from following it: it ends its own part of the fight.
+        """
+        finding = self._commanders.heard(arm, stamp_ns, now_ns)
+        if finding is not None and self._state is not GuardState.IDLE:
+            self._stop(finding.fault, str(finding))
 
     # -- what goes out -----------------------------------------------------------------------------
 

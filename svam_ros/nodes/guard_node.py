@@ -33,6 +33,7 @@ from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.commands import arm_command
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
+from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ
 
 SHUTDOWN_PATIENCE_S = 1.0
@@ -94,6 +95,8 @@ class GuardNode(Node):
         for arm in ARM_NAMES:
             topic = self._profile.arms[arm].state_topic
             self._inputs.subscribe(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
+            commands = self._profile.arms[arm].command_topic
+            self._inputs.subscribe(JointState, commands, partial(self._on_command, arm), qos.EVERY_STATE)
         self._inputs.subscribe(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
         self.create_service(Trigger, graph.ENGAGE_SERVICE, self._on_engage)
         self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
@@ -186,6 +189,9 @@ class GuardNode(Node):
         if finding is not None:
             self._warn(f"joint state not used: {_sentence(finding)}")
 
+    def _on_command(self, arm: str, message: JointState) -> None:
+        self._guard.observe_command(arm, stamp_to_ns(message.header.stamp), time.monotonic_ns())
+
     def _on_engage(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         findings = self._guard.engage(time.monotonic_ns())
         response.success = not findings
@@ -225,6 +231,7 @@ class GuardNode(Node):
         if command is None:
             return
         stamp_ns = command.due_ns + self._steady_to_ros_ns
+        self._guard.sent(stamp_ns)
         for arm in ARM_NAMES:
             row = self._cobot.arm_slice(arm)
             set_point = arm_command(self._profile, arm, command.positions[row], command.velocities[row])

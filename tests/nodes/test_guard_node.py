@@ -123,6 +123,28 @@ def test_a_stop_leaves_a_black_box_that_tells_the_story(bench, tmp_path):
     assert np.isfinite(record.excerpt.measured).all()
 
 
+def test_a_second_commander_stops_the_arms_and_is_named_and_nobody_engages_beside_it(bench):
+    robot, operator, _ = bench
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0)
+    assert operator.motion["state"] == "following", "its own set-points come by too"
+    for _ in range(10):  # The first may go before the new publisher is known.
+        robot.send_foreign_command("right", robot.positions[7:])
+        time.sleep(0.05)
+    wait_for(lambda: operator.motion["state"] == "stopped", 5.0, "the stop")
+    assert operator.motion["fault"] == "SECOND_COMMANDER"
+    assert "a set-point for the right arm that is not ours" in operator.motion["reason"]
+    wait_for(lambda: operator.motion["at_rest"] == "true", 2.0)
+    robot.send_foreign_command("right", robot.positions[7:])
+    time.sleep(0.1)
+    with pytest.raises(OperatorError, match="somebody else commanded the right arm"):
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    time.sleep(1.1)
+    operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+    stream(robot, 1.0, run_id="again")
+    assert operator.motion["state"] == "following"
+
+
 def test_chunks_with_nan_or_wild_jumps_never_reach_the_arms(bench):
     robot, operator, log = bench
     operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -43,6 +44,7 @@ class FakeCobot:
         self.frame = np.full((480, 640, 3), 127, np.uint8)
         self.camera_is_frozen = False
         self.spoil_frame = lambda message: message
+        self._foreign: dict[str, Any] = {}
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node("fake_cobot", context=self._context)
@@ -95,8 +97,11 @@ class FakeCobot:
 
     def send_foreign_command(self, arm: str, positions: np.ndarray) -> None:
         """Publish a set-point as a second commander would."""
+        if arm not in self._foreign:
+            topic = self.profile.arms[arm].command_topic
+            self._foreign[arm] = self.node.create_publisher(JointState, topic, qos.JOINT_OUTPUT)
         command = arm_command(self.profile, arm, positions, np.zeros(7))
-        self._states[arm].publish(command_message(command, self.now_ns()))
+        self._foreign[arm].publish(command_message(command, self.now_ns()))
 
     def send_compressed(self, data: bytes) -> None:
         message = CompressedImage(format="jpeg", data=data)
