@@ -28,6 +28,8 @@ from svam_ros.types import ActionChunk, ArmReading, FloatArray
 __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
 
 WAITING_REASON = "waiting for a chunk"
+AT_REST_RAD = 1e-3
+"""So near to the measured pose (rad, m) the way back to it is over."""
 OPERATOR_REASON = "an operator asked to hold"
 
 
@@ -62,6 +64,7 @@ class Guard:
         self._has_followed = False
         self._ramp_grows_from_ns = 0
         self._rested_since_ns: int | None = None
+        self._rest_at: FloatArray | None = None
         self._late_ticks = 0
         self._faults: Counter[Fault] = Counter()
 
@@ -184,7 +187,7 @@ class Guard:
         stale = self._joints.check(now_ns)
         if stale is not None and stale.fault.reaction is Reaction.STOP:
             self._stop(stale.fault, str(stale))
-        self._stop_where_arms_do_not_follow(self._limiter, now_ns)
+        self._stop_where_arms_do_not_follow(now_ns)
         command = None
         for due_ns in owed.due_ns:
             if self._limiter is not None:
@@ -222,7 +225,7 @@ class Guard:
         else:
             path = self._permitted(self._timeline.reference(due_ns + self._lookahead_ns), stale)
             if path is None:
-                limiter.brake()
+                self._come_to_rest(limiter)
             else:
                 self._follow(limiter, path, due_ns)
         self._tracking.commanded(due_ns, limiter.state.positions)
@@ -235,14 +238,22 @@ class Guard:
         age_ms = (due_ns - path.observed_ns) / NS_PER_MS if fresh and path is not None else None
         return Command(limiter.state.positions, limiter.state.velocities, due_ns, self._state, fresh, age_ms)
 
-    def _stop_where_arms_do_not_follow(self, limiter: MotionLimiter, now_ns: int) -> None:
+    def _stop_where_arms_do_not_follow(self, now_ns: int) -> None:
         """Stop at the measured pose: braking from the last command would press on against what is there."""
-        measured = self._joints.positions
-        finding = self._tracking.check(measured, now_ns)
-        if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
-            limiter.restart(measured)
-            self._tracking.restart()
+        finding = self._tracking.check(self._joints.positions, now_ns)
+        if finding is not None and self._state is not GuardState.STOPPED:
             self._stop(finding.fault, str(finding))
+            self._rest_at = self._joints.positions
+
+    def _come_to_rest(self, limiter: MotionLimiter) -> None:
+        """One period of braking; after arms did not follow, of the way back to where they stand."""
+        if self._rest_at is None:
+            limiter.brake()
+            return
+        limiter.limit_speed(1.0)
+        limiter.track(self._rest_at, np.zeros_like(self._rest_at))
+        if np.abs(limiter.state.positions - self._rest_at).max() < AT_REST_RAD:
+            self._rest_at = None
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
         """``reference`` where it may be followed; otherwise ``None``, and the arms hold for that cause."""
@@ -328,7 +339,7 @@ class Guard:
         if self._state is not GuardState.STOPPED:
             self._timeline.close()
             self._steps.pause()
-            self._rested_since_ns = None
+            self._rested_since_ns = self._rest_at = None
             self._become(GuardState.STOPPED, fault, reason)
 
     def _counted(self, finding: Finding | None) -> Finding | None:

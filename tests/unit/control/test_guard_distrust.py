@@ -47,16 +47,11 @@ def test_arms_that_do_not_follow_are_stopped_where_they_are_measured(rig):
             break
     assert rig.state is GuardState.STOPPED
     assert rig.status_text().startswith("stopped: an arm does not go where it is told: left_joint1 is 0.")
-    rig.run(100, blocked)
+    rig.run(1000, blocked)
     last = rig.commands[-1]
     assert is_at_rest(last)
-    assert last.positions[0] == pytest.approx(standing, abs=1e-9)
-    sent = np.array([command.positions for command in rig.commands])
-    jumps = np.flatnonzero(np.abs(np.diff(sent, axis=0)).max(axis=1) > 0.05)
-    assert len(jumps) == 1, "from the last command to the measured pose, once"
-    limits, period_ns = rig.cobot.limits, rig.settings.tick_period_ns
-    assert_within_limits(rig.commands[: jumps[0] + 1], limits, period_ns)
-    assert_within_limits(rig.commands[jumps[0] + 1 :], limits, period_ns)
+    assert last.positions[0] == pytest.approx(standing, abs=2e-3)
+    assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
 
 
 def test_after_that_only_an_engage_leads_on_and_the_past_is_forgotten(rig):
