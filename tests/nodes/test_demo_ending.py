@@ -120,7 +120,7 @@ def test_what_a_killed_demo_leaves_in_shared_memory_the_next_look_removes(ros_do
             one.send_signal(number)
     process.communicate(timeout=10)
     psutil.wait_procs(everybody[:-1], timeout=10)
-    assert len(large(held)) >= len(everybody)
+    assert large(held), "nothing large was left: this test shows nothing"
     assert look() > 0
     assert not held & segments()
     assert not record.exists()
