@@ -253,16 +253,29 @@ def _run_convolutions(block: Any, x: Tensor, first_bias: Tensor) -> Tensor:
     """Norm, SiLU, convolution, twice, beside a shortcut: over an image or along time (``x`` has 4 or 5
     dimensions). Dropout is 0 in SVD.
     """
-    convolve = functional.conv2d if x.dim() == 4 else functional.conv3d
     shared = first_bias if first_bias.dim() == 1 else None
-    hidden = functional.silu(block.norm1(x))
-    hidden = convolve(hidden, block.conv1.weight, shared, padding=block.conv1.padding)
+    hidden = _convolve(block.conv1, functional.silu(block.norm1(x)), shared)
     if shared is None:
         hidden = hidden + first_bias.to(hidden.dtype).reshape(*first_bias.shape, *(1,) * (x.dim() - 2))
-    hidden = block.conv2(functional.silu(block.norm2(hidden)))
+    hidden = _convolve(block.conv2, functional.silu(block.norm2(hidden)), block.conv2.bias)
     shortcut = x if block.conv_shortcut is None else block.conv_shortcut(x)
     output: Tensor = shortcut + hidden
     return output
+
+
+def _convolve(convolution: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+    """Over an image, or along time with pixels side by side.
+
+    The latter is what a convolution in three dimensions with a kernel of (n, 1, 1) computes. Its backward in
+    bfloat16 gives NaN and writes beyond its memory on CPUs with AVX512-BF16 where a video has two frames
+    (torch 2.13.0).
+    """
+    weight, padding = convolution.weight, convolution.padding
+    if x.dim() == 4:
+        return functional.conv2d(x, weight, bias, padding=padding)
+    assert weight.shape[3:] == (1, 1), "a kernel along time"
+    side_by_side = functional.conv2d(x.flatten(3), weight[..., 0], bias, padding=(padding[0], 0))
+    return side_by_side.unflatten(3, x.shape[3:])
 
 
 def _run_spatial(block: Any, tokens: Tensor, frames: int, text: TextKeysValues) -> Tensor:
