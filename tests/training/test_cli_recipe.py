@@ -103,7 +103,7 @@ def test_a_model_s_figures_and_those_of_baselines_come_into_its_card(made, monke
     card = (made / "models" / "mine" / "README.md").read_text()
     assert "on a desk" in " ".join(card.split())
     for policy in policies:
-        assert f"| lift_pot | {policy} | latency 120 ms, " in card
+        assert f"| lift_pot | {policy} | mode auto, latency 120 ms, " in card
     assert {name.partition("_latency_120_ms")[0] for name in results(made)} == {
         f"lift_pot_{policy}" for policy in policies
     }

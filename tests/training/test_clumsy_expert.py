@@ -25,7 +25,7 @@ def motion(expert, steps=60, spacing=8):
     for step in range(0, steps, spacing):
         stamp_ns = 7_000_000_000 + step * 40_000_000
         arms = ArmState(home, np.zeros(14), stamp_ns, stamp_ns)
-        rows.append(expert.predict(Observation(CameraFrame(black, stamp_ns), arms, ""))[:spacing])
+        rows.append(expert.predict(Observation(CameraFrame(black, stamp_ns), arms, ""), None)[:spacing])
     return np.concatenate(rows)[:steps]
 
 

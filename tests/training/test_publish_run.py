@@ -72,7 +72,7 @@ def test_the_card_and_the_manifest_tell_the_truth(model):
     assert "`random` moves both arms" in card
     assert "`blind`" not in card
     results = model.manifest.provenance.results
-    assert results["pour_model_shared_latency_120_ms_replan_4_ramp_0.2_n_2"] == 0.5
+    assert results["pour_model_shared_latency_120_ms_replan_4_older_0_auto_ramp_0.2_n_2"] == 0.5
     configs = sorted(path.name for path in (model.path / "training").iterdir())
     assert configs == ["01_video.json", "02_decouplers.json", "03_actions.json"]
     said = json.loads((model.path / "training" / "03_actions.json").read_text())

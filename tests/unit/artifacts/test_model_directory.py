@@ -75,12 +75,20 @@ def test_a_saved_model_opens_with_everything_that_was_saved(saved):
     assert np.array_equal(ids, model_contents(random_network()).tokenizer.encode(SENTENCES[0]).token_ids)
 
 
-def test_stored_in_single_precision_the_network_is_the_same_to_the_bit(tmp_path):
+def test_stored_in_single_precision_the_weights_are_the_same_to_the_bit(tmp_path):
     network = random_network(with_video_head=True)
     model = save_model(tmp_path / "exact", model_contents(network), precision="float32")
-    inputs = random_inputs(network)
+    loaded, inputs = model.load_network(), random_inputs(network)
+    stored = network.run_time_state_dict()
+    assert {name: t.shape for name, t in loaded.state_dict().items()} == {
+        n: t.shape for n, t in stored.items()
+    }
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in loaded.state_dict().items())
     with torch.no_grad():
-        assert torch.equal(model.load_network()(*inputs.as_tuple()), network(*inputs.as_tuple()))
+        # Not to the bit: where weights lie in memory decides which kernels some CPUs take.
+        torch.testing.assert_close(
+            loaded(*inputs.as_tuple()), network(*inputs.as_tuple()), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_saving_over_a_model_replaces_it_and_leaves_nothing_else_behind(tmp_path):

@@ -28,6 +28,7 @@ from svam_ros.artifacts.published.conversion import PublishedCheckpointError, co
 from svam_ros.artifacts.published.importing import PublishedFiles, PublishedImport, import_published
 from svam_ros.artifacts.published.trained_settings import Horizons
 from svam_ros.networks.normalization import AffineNormalization, Statistics
+from svam_ros.types import Horizon
 
 WEIGHTS = groups()
 
@@ -169,17 +170,17 @@ BEFORE_ACTIONS = 1 + PUBLISHED.backbone.frames * PUBLISHED.uni_perceiver.latents
 def test_the_expert_s_own_chunk_length_is_taken_from_its_position_table(quick, tmp_path, trained, executed):
     files = replaced(quick, {POSITIONS: torch.zeros(1, BEFORE_ACTIONS + trained, 128)})
     manifest = import_published(wanted(files, tmp_path / "m"), Stages())[0].manifest
-    assert (manifest.pred_horizon, manifest.exec_horizon) == (trained, executed)
+    assert manifest.horizon == Horizon(trained, executed)
     asked = Horizons(trained, executed=2)
     manifest = import_published(wanted(files, tmp_path / "m", horizons=asked), Stages())[0].manifest
-    assert (manifest.pred_horizon, manifest.exec_horizon) == (trained, 2)
+    assert manifest.horizon == Horizon(trained, 2)
 
 
 def test_without_a_position_table_the_chunk_length_has_to_be_given(quick, tmp_path):
     files = replaced(quick, {POSITIONS: None})
     assert "give --pred-horizon" in refusal(wanted(files, tmp_path / "m"))
     request = wanted(files, tmp_path / "m", horizons=Horizons(predicted=8))
-    assert import_published(request, Stages())[0].manifest.pred_horizon == 8
+    assert import_published(request, Stages())[0].manifest.horizon.pred == 8
 
 
 @pytest.mark.parametrize(
