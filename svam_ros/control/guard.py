@@ -187,7 +187,7 @@ class Guard:
         stale = self._joints.check(now_ns)
         if stale is not None and stale.fault.reaction is Reaction.STOP:
             self._stop(stale.fault, str(stale))
-        self._stop_where_arms_do_not_follow(now_ns)
+        self._stop_where_arms_do_not_follow(self._limiter, now_ns)
         command = None
         for due_ns in owed.due_ns:
             if self._limiter is not None:
@@ -238,12 +238,13 @@ class Guard:
         age_ms = (due_ns - path.observed_ns) / NS_PER_MS if fresh and path is not None else None
         return Command(limiter.state.positions, limiter.state.velocities, due_ns, self._state, fresh, age_ms)
 
-    def _stop_where_arms_do_not_follow(self, now_ns: int) -> None:
-        """Stop at the measured pose: braking from the last command would press on against what is there."""
-        finding = self._tracking.check(self._joints.positions, now_ns)
-        if finding is not None and self._state is not GuardState.STOPPED:
+    def _stop_where_arms_do_not_follow(self, limiter: MotionLimiter, now_ns: int) -> None:
+        """Stop where the arms are measured: braking would press on. Grippers keep what they hold."""
+        measured = self._joints.positions
+        finding = self._tracking.check(measured, now_ns)
+        if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
             self._stop(finding.fault, str(finding))
-            self._rest_at = self._joints.positions
+            self._rest_at = np.where(self._arm_joints, measured, limiter.state.positions)
 
     def _come_to_rest(self, limiter: MotionLimiter) -> None:
         """One period of braking; after arms did not follow, of the way back to where they stand."""
@@ -321,7 +322,7 @@ class Guard:
 
     def _welcome_chunks(self, now_ns: int) -> None:
         """Hold, and follow what is observed from now on; carefully at first, as after any engage."""
-        self._held_by_operator, self._has_followed = False, False
+        self._held_by_operator, self._has_followed, self._rest_at = False, False, None
         self._streak.restart()
         self._timeline.open(now_ns)
         self._become(GuardState.HOLDING, None, WAITING_REASON)

@@ -54,6 +54,26 @@ def test_arms_that_do_not_follow_are_stopped_where_they_are_measured(rig):
     assert_within_limits(rig.commands, rig.cobot.limits, rig.settings.tick_period_ns)
 
 
+def test_grippers_stay_as_commanded_or_what_they_hold_would_fall(rig):
+    gripper = rig.cobot.gripper_indices[0]
+    closed = 0.01
+
+    def hold_something() -> None:
+        rig.measured = rig.measured.copy()
+        rig.measured[gripper] = 0.04  # as wide as the thing between the fingers
+        rig.measured[0] = rig.cobot.home[0]
+
+    for number in range(30):
+        actions = steady(rig, offset=0.6)
+        actions[:, gripper] = closed
+        rig.submit(rig.chunk(actions, 100 + number))
+        rig.run(50, hold_something)
+    rig.run(1000, hold_something)
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.ARM_NOT_FOLLOWING
+    assert rig.commands[-1].positions[gripper] == pytest.approx(closed, abs=2e-3)
+    assert rig.commands[-1].positions[0] == pytest.approx(rig.cobot.home[0], abs=2e-3)
+
+
 def test_after_that_only_an_engage_leads_on_and_the_past_is_forgotten(rig):
     blocked = Blocked(rig, 0)
     rig.run(40, blocked)
