@@ -23,6 +23,7 @@ from svam_ros.recording.black_box_file import read_black_box
 from svam_ros.shipped_files import shipped_directory
 
 PROFILE = load_robot_profile("cobot_magic")
+MOVING = ("ramping", "following")
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_stop_leaves_a_black_box_that_tells_the_story(bench, tmp_path):
     (path,) = folder.glob("*.mcap")
     record = read_black_box(path)
     assert record.excerpt.cause == "stopped: an operator asked to stop"
-    assert len(record.excerpt.due_ns) > 100
+    assert len(record.excerpt.due_ns) > 50
     texts = [event.text for event in record.excerpt.events]
     assert "engage asked for: engaged" in texts
     assert texts.index("stop asked for") > texts.index("following")
@@ -127,7 +128,7 @@ def test_a_second_commander_stops_the_arms_and_is_named_and_nobody_engages_besid
     robot, operator, _ = bench
     operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
     stream(robot, 1.0)
-    assert operator.motion["state"] == "following", "its own set-points come by too"
+    assert operator.motion["state"] in MOVING, "its own set-points come by too"
     for _ in range(10):  # The first may go before the new publisher is known.
         robot.send_foreign_command("right", robot.positions[7:])
         time.sleep(0.05)
@@ -142,7 +143,7 @@ def test_a_second_commander_stops_the_arms_and_is_named_and_nobody_engages_besid
     time.sleep(1.1)
     operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
     stream(robot, 1.0, run_id="again")
-    assert operator.motion["state"] == "following"
+    assert operator.motion["state"] in MOVING
 
 
 def test_chunks_with_nan_or_wild_jumps_never_reach_the_arms(bench):
