@@ -85,7 +85,7 @@ def test_activations_computed_twice_change_no_gradient():
     assert sparing.module.video_backbone.recompute
     for name, gradient in gradients[0].items():
         if gradient is not None:
-            torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-6, atol=1e-9, msg=name)
+            torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-5, atol=1e-8, msg=name)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(objective):

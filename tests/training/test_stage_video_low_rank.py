@@ -47,7 +47,7 @@ def test_merged_weights_compute_what_the_updated_ones_do():
     before = merged_state_dict(objective.module)
     batch = objective.batch(100, 8)
     loss = objective.module(batch)["total"].item()
-    descend(objective, 12, learning_rate=0.003)
+    descend(objective, 30, learning_rate=0.003)
     assert objective.module(batch)["total"].item() < loss
     merged = VideoModel(CONFIG)
     merged.load_state_dict(objective.network_tensors(objective.module), strict=False)
