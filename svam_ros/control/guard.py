@@ -244,7 +244,8 @@ class Guard:
         finding = self._tracking.check(measured, now_ns)
         if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
             self._stop(finding.fault, str(finding))
-            self._rest_at = np.where(self._arm_joints, measured, limiter.state.positions)
+            there = np.where(self._arm_joints, measured, limiter.state.positions)
+            self._rest_at = np.clip(there, self._cobot.limits.lower, self._cobot.limits.upper)
 
     def _come_to_rest(self, limiter: MotionLimiter) -> None:
         """One period of braking; after arms did not follow, of the way back to where they stand."""
@@ -253,7 +254,7 @@ class Guard:
             return
         limiter.limit_speed(1.0)
         limiter.track(self._rest_at, np.zeros_like(self._rest_at))
-        if np.abs(limiter.state.positions - self._rest_at).max() < AT_REST_RAD:
+        if limiter.at_rest or np.abs(limiter.state.positions - self._rest_at).max() < AT_REST_RAD:
             self._rest_at = None
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:

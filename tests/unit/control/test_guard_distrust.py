@@ -74,6 +74,23 @@ def test_grippers_stay_as_commanded_or_what_they_hold_would_fall(rig):
     assert rig.commands[-1].positions[0] == pytest.approx(rig.cobot.home[0], abs=2e-3)
 
 
+def test_arms_that_stand_outside_their_limits_come_to_rest_at_the_limit_and_the_guard_falls_silent(rig):
+    outside = rig.cobot.limits.lower[1] - 0.02
+
+    def sag() -> None:
+        rig.measured = rig.measured.copy()
+        rig.measured[1] = outside
+
+    for number in range(30):
+        rig.submit(rig.chunk(steady(rig), 100 + number))
+        rig.run(50, sag)
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.ARM_NOT_FOLLOWING
+    rig.run(2000, sag)
+    assert is_at_rest(rig.commands[-1])
+    assert rig.commands[-1].positions[1] == pytest.approx(rig.cobot.limits.lower[1], abs=2e-3)
+    assert rig.run(100, sag) == []
+
+
 def test_after_that_only_an_engage_leads_on_and_the_past_is_forgotten(rig):
     blocked = Blocked(rig, 0)
     rig.run(40, blocked)
