@@ -29,7 +29,7 @@ __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
 
 WAITING_REASON = "waiting for a chunk"
 AT_REST_RAD = 1e-3
-"""So near to the measured pose (rad, m) the way back to it is over."""
+"""So near to the measured pose (rad, m), or so slow (a second), the way back to it is over."""
 OPERATOR_REASON = "an operator asked to hold"
 
 
@@ -244,8 +244,7 @@ class Guard:
         finding = self._tracking.check(measured, now_ns)
         if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
             self._stop(finding.fault, str(finding))
-            there = np.where(self._arm_joints, measured, limiter.state.positions)
-            self._rest_at = np.clip(there, self._cobot.limits.lower, self._cobot.limits.upper)
+            self._rest_at = np.where(self._arm_joints, measured, limiter.state.positions)
 
     def _come_to_rest(self, limiter: MotionLimiter) -> None:
         """One period of braking; after arms did not follow, of the way back to where they stand."""
@@ -254,7 +253,8 @@ class Guard:
             return
         limiter.limit_speed(1.0)
         limiter.track(self._rest_at, np.zeros_like(self._rest_at))
-        if limiter.at_rest or np.abs(limiter.state.positions - self._rest_at).max() < AT_REST_RAD:
+        way, speeds = limiter.state.positions - self._rest_at, limiter.state.velocities
+        if min(np.abs(way).max(), np.abs(speeds).max()) < AT_REST_RAD:
             self._rest_at = None
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
