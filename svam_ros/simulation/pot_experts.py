@@ -11,9 +11,9 @@ from svam_ros.simulation.expert_motion import Motion, above, approach_and_rise, 
 from svam_ros.simulation.joint_motion import Waypoint
 from svam_ros.simulation.task_objects import POT_HANDLE_HEIGHT_M, POT_HANDLE_REACH_M
 
-_HANDLE_OPENING_M = 0.036
-"""Narrow enough for the inner finger to pass between handle and pot."""
-_CUBE_OPENING_M = 0.062
+_HANDLE_OPENING_M = 0.05
+"""The inner finger passes between handle and pot with 16 mm to spare on either side."""
+_CUBE_OPENING_M = 0.068
 _LIFT_HEIGHTS_M = (0.05, 0.11)
 _CARRY_HEIGHT_M = 0.11
 _RELEASE_HEIGHT_M = 0.125

@@ -81,7 +81,7 @@ def _side(rng: np.random.Generator) -> float:
 
 def _cube(rng: np.random.Generator, side: float) -> ObjectPose:
     """To the side of a pot whose handle reaches out there: a gripper passes between them."""
-    x, y = 0.33 + rng.uniform(-0.05, 0.05), side * (0.217 + rng.uniform(-0.03, 0.03))
+    x, y = 0.33 + rng.uniform(-0.05, 0.05), side * (0.224 + rng.uniform(-0.03, 0.03))
     return ObjectPose((x, y, CUBE_SIDE_M / 2), float(rng.uniform(-0.25, 0.25)))
 
 

@@ -9,18 +9,18 @@ from svam_ros.simulation import palette
 from svam_ros.simulation.collision_bits import COLLISION_BITS
 from svam_ros.simulation.mujoco_loading import mujoco
 
-POT_RADIUS_M = 0.08
+POT_RADIUS_M = 0.075
 """To the middle of the wall."""
 POT_HEIGHT_M = 0.08
-POT_HANDLE_REACH_M = 0.121
+POT_HANDLE_REACH_M = 0.128
 """From the pot's axis to the middle of a handle's bar."""
 POT_HANDLE_HEIGHT_M = 0.058
-CUBE_SIDE_M = 0.045
+CUBE_SIDE_M = 0.04
 
 _WALL_HALF_THICKNESS_M = 0.003
 _WALL_PIECES = 20
 _HANDLE_HALF_LENGTH_M = 0.032
-_HANDLE_RADIUS_M = 0.0075
+_HANDLE_RADIUS_M = 0.0065
 
 
 def add_pot(spec: Any) -> None:
