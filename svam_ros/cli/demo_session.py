@@ -149,8 +149,8 @@ class DemoSession:
         self._operator.stop_watching_frames()
         for spec in self._processes:
             if spec.managed:
-                self._operator.transition(spec.name, "configure", CONFIGURE_TIMEOUT_S)
-                self._operator.transition(spec.name, "activate", START_TIMEOUT_S)
+                self._lead(spec.name, "configure", CONFIGURE_TIMEOUT_S)
+                self._lead(spec.name, "activate", START_TIMEOUT_S)
         self._operator.wait_until(
             "the arms' joint states at the guard",
             lambda: "joint_state_age_ms" in self._operator.motion,
@@ -209,6 +209,17 @@ class DemoSession:
         }
 
     # -- details --------------------------------------------------------------------------------
+
+    def _lead(self, node_name: str, transition: str, timeout_s: float) -> None:
+        """Lead a managed node on; a refusal is told with the node's own reason."""
+        from svam_ros.nodes.robot_operator import TransitionRefused
+
+        try:
+            self._operator.transition(node_name, transition, timeout_s)
+        except TransitionRefused as refused:
+            self._watch()
+            last_words = self._supervisor.last_words(node_name, lines=1)
+            raise DemoFailed(f"{refused}; it says: {last_words}") from refused
 
     def _reset(self, seed: int) -> None:
         self._phase = "resetting"

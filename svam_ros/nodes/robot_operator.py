@@ -54,6 +54,10 @@ class OperatorError(RuntimeError):
     """A node did not do what it was asked to; the text says which and why."""
 
 
+class TransitionRefused(OperatorError):
+    """A managed node could not do a transition; its log says why."""
+
+
 class NotInTime(OperatorError):
     """Something that was waited for did not happen in time."""
 
@@ -109,7 +113,11 @@ class Operator:
     # -- requests -------------------------------------------------------------------------------
 
     def transition(self, node_name: str, transition: str, timeout_s: float) -> None:
-        """Lead a managed node through ``configure``, ``activate``, ``deactivate`` or ``cleanup``."""
+        """Lead a managed node through ``configure``, ``activate``, ``deactivate`` or ``cleanup``.
+
+        Raises:
+            TransitionRefused: the node could not.
+        """
         request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
         target = RESULTS[transition]
 
@@ -120,7 +128,7 @@ class Operator:
         response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s, done_anyway)
         # Where a request was repeated, the first may have done it, and the second then cannot.
         if response is not None and not response.success and not done_anyway():
-            raise OperatorError(f"{node_name} could not {transition}")
+            raise TransitionRefused(f"{node_name} could not {transition}")
 
     def trigger(self, node_name: str, service: str, timeout_s: float = 5.0) -> str:
         """Call one of the Trigger services, such as ``graph.ENGAGE_SERVICE``; returns its message.

@@ -98,7 +98,10 @@ def read_black_box(path: Path) -> BlackBoxRecord:
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
     except (McapError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise RecordingError(f"{path} is no black box, or is damaged: {error!r}") from error
+        raise RecordingError(
+            f"{path} is no black box of svam_ros, or is damaged ({type(error).__name__}): give an MCAP file "
+            f"that guard_node wrote"
+        ) from error
 
 
 def _write(writer: Writer, record: BlackBoxRecord, rest: Callable[[], object]) -> None:

@@ -92,6 +92,13 @@ def test_the_model_that_ships_moves_the_arms_within_their_limits(referee, ros_do
     assert "episode 0  seed 0" in out
 
 
+def test_a_node_that_cannot_be_configured_is_told_with_its_reason(tmp_path):
+    code, _out, err = finish(demo(tmp_path / "report", *SINE, "--mode", "prefix"))
+    assert code != 0
+    assert "policy_node could not configure; it says:" in err
+    assert "mode prefix: " in err
+
+
 @pytest.mark.slow
 def test_an_engine_that_is_too_slow_stalls_as_it_must(tmp_path):
     """A pass of 400 ms leaves at most six of sixteen predicted steps, 240 ms of motion in every 400."""

@@ -88,16 +88,22 @@ def test_nothing_is_made_without_an_instruction_and_bad_ones_are_ignored(bench):
     wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk")
 
 
-def test_a_camera_that_goes_dark_or_freezes_makes_no_chunks_and_is_named(bench):
-    robot, operator, _timings, start = bench
-    faults: list[str] = []
+def diagnosed_values(operator, key: str) -> list[str]:
+    """Fills with what policy_node says of ``key`` on /diagnostics."""
+    heard: list[str] = []
 
     def on_diagnostics(message: DiagnosticArray) -> None:
         values = status_values(message, graph.POLICY_NODE)
         if values:
-            faults.append(values["fault"])
+            heard.append(values[key])
 
     operator.streams.subscribe(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, on_diagnostics, qos.STATUS)
+    return heard
+
+
+def test_a_camera_that_goes_dark_or_freezes_makes_no_chunks_and_is_named(bench):
+    robot, operator, _timings, start = bench
+    faults = diagnosed_values(operator, "fault")
     start(instruction="swing")
     operator.transition(graph.POLICY_NODE, "activate", 10.0)
 
@@ -295,14 +301,7 @@ def test_an_instruction_in_a_request_that_is_refused_as_a_whole_is_not_acted_on(
 
 def test_the_last_instruction_that_was_accepted_stays_in_force_through_every_transition(bench):
     robot, operator, _timings, start = bench
-    diagnosed: list[str] = []
-
-    def on_diagnostics(message: DiagnosticArray) -> None:
-        values = status_values(message, graph.POLICY_NODE)
-        if values:
-            diagnosed.append(values["instruction"])
-
-    operator.streams.subscribe(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, on_diagnostics, qos.STATUS)
+    diagnosed = diagnosed_values(operator, "instruction")
 
     def in_force(text: str) -> None:
         diagnosed.clear()
