@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 
 from svam_ros.cobot import Cobot
+from svam_ros.control.approach_ramp import ApproachRamp
 from svam_ros.control.chunk_curve import Reference
 from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
@@ -62,7 +63,7 @@ class Guard:
         self._held_by_operator = False
         self._owes_first_command = False
         self._has_followed = False
-        self._ramp_grows_from_ns = 0
+        self._ramp = ApproachRamp(settings)
         self._rested_since_ns: int | None = None
         self._rest_at: FloatArray | None = None
         self._late_ticks = 0
@@ -128,13 +129,16 @@ class Guard:
             ``None``, or why the chunk was rejected; the motion goes on without it.
         """
         committed_ns = self._clock.last_due_ns + self._lookahead_ns
-        finding = self._counted(self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns))
-        self._streak.count(finding)
-        verdict = self._streak.verdict()
-        engaged = self._state is not GuardState.IDLE
-        if engaged and verdict is not None and verdict.fault.reaction is Reaction.STOP:
-            self._stop(verdict.fault, str(verdict))
+        finding = self._timeline.accept(chunk, ros_to_steady_ns, now_ns, committed_ns)
+        self._judge_chunk(finding)
         return finding
+
+    def refuse(self, finding: Finding) -> None:
+        """A message was no chunk, or no joint state, at all: it counts among the refused ones."""
+        if finding.fault is Fault.CHUNK_MALFORMED:
+            self._judge_chunk(finding)
+        else:
+            self._counted(finding)
 
     def observe_arm(
         self, arm: str, reading: ArmReading, ros_to_steady_ns: int, now_ns: int
@@ -275,8 +279,10 @@ class Guard:
 
     def _follow(self, limiter: MotionLimiter, reference: Reference, due_ns: int) -> None:
         if self._state is GuardState.HOLDING:
-            self._begin_ramp(due_ns, self._distance(limiter, reference))
-        limiter.limit_speed(1.0 if self._state is GuardState.FOLLOWING else self._ramp_speed(due_ns))
+            far = not self._has_followed and self._distance(limiter, reference) > self._settings.near_rad
+            self._ramp.begin(due_ns, far=far)
+            self._become(GuardState.RAMPING, None, "")
+        limiter.limit_speed(1.0 if self._state is GuardState.FOLLOWING else self._ramp.speed_share(due_ns))
         fault = limiter.track(reference.positions, reference.velocities)
         if fault is not None:
             self._hold_for(fault, fault.text)
@@ -290,27 +296,6 @@ class Guard:
         """The arm joint that is farthest from the path, rad; grippers do not count."""
         return float(np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max())
 
-    def _begin_ramp(self, due_ns: int, distance_rad: float) -> None:
-        """Approach the path: for some seconds slowly where it is far away after an engage.
-
-        Then a person may be near and not expect the way. A path that begins beside the arms, or is met again
-        after a hold in mid-motion, is no way to be wary of.
-        """
-        far = not self._has_followed and distance_rad > self._settings.near_rad
-        slow_ms = self._settings.engage_ramp_ms if far else 0.0
-        self._ramp_grows_from_ns = due_ns + round(slow_ms * NS_PER_MS)
-        self._become(GuardState.RAMPING, None, "")
-
-    def _ramp_speed(self, due_ns: int) -> float:
-        """Share of the velocity limits while approaching.
-
-        It grows in the end: at constant low speed the arms never reach a path that goes on moving faster.
-        """
-        settings = self._settings
-        growing_ms = (due_ns - self._ramp_grows_from_ns) / NS_PER_MS
-        growth = min(1.0, max(0.0, growing_ms / settings.resume_ramp_ms))
-        return settings.ramp_speed_fraction + (1.0 - settings.ramp_speed_fraction) * growth
-
     def _has_rested_long_enough(self, limiter: MotionLimiter, due_ns: int) -> bool:
         """The resting pose has been repeated for long enough after a stop."""
         if not limiter.at_rest:
@@ -318,6 +303,13 @@ class Guard:
         if self._rested_since_ns is None:
             self._rested_since_ns = due_ns
         return due_ns - self._rested_since_ns > self._settings.stop_silence_ms * NS_PER_MS
+
+    def _judge_chunk(self, finding: Finding | None) -> None:
+        self._streak.count(self._counted(finding))
+        verdict = self._streak.verdict()
+        engaged = self._state is not GuardState.IDLE
+        if engaged and verdict is not None and verdict.fault.reaction is Reaction.STOP:
+            self._stop(verdict.fault, str(verdict))
 
     # -- transitions -------------------------------------------------------------------------------
 

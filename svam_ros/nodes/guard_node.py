@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,9 @@ from trajectory_msgs.msg import JointTrajectory
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.control.black_box import BlackBox
+from svam_ros.control.fault_news import FaultNews
 from svam_ros.control.faults import Fault, Finding
-from svam_ros.control.guard import Guard, GuardSettings, GuardState, GuardStatus
+from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState, GuardStatus
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
 from svam_ros.nodes.message_conversion import command_message, status_message
@@ -74,6 +76,7 @@ class GuardNode(Node):
         self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
         self._commanding = False
         self._rejected_messages = 0
+        self._news = FaultNews()
         self._told_to_end = False
         self._ending_since: float | None = None
         self._open_interfaces(settings.tick_rate_hz)
@@ -102,8 +105,7 @@ class GuardNode(Node):
         self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
         self.create_service(Trigger, graph.STOP_SERVICE, self._on_stop)
         self.cycle_period_s = 1.0 / rate_hz
-        self.create_timer(0.1, partial(self._publish_status, self._motion, graph.MOTION_STATUS))
-        self.create_timer(1.0, partial(self._publish_status, self._diagnostics, graph.GUARD_NODE))
+        self.create_timer(0.1, self._publish_motion)
 
     # -- process --------------------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class GuardNode(Node):
             chunk = read_chunk(message, self._cobot)
         except RejectedMessage as error:
             self._rejected_messages += 1
+            self._guard.refuse(Finding(Fault.CHUNK_MALFORMED, str(error)))
             self._warn(f"chunk not used: {error}")
             return
         now_ns = time.monotonic_ns()
@@ -183,6 +186,7 @@ class GuardNode(Node):
             reading = read_joint_state(message, self._profile, arm, now_ros_ns)
         except RejectedMessage as error:
             self._rejected_messages += 1
+            self._guard.refuse(Finding(Fault.JOINT_STATES_MALFORMED, str(error)))
             self._warn(f"joint state not used: {error}")
             return
         finding = self._guard.observe_arm(arm, reading, now_ns - now_ros_ns, now_ns)
@@ -223,13 +227,18 @@ class GuardNode(Node):
         now_ns = time.monotonic_ns()
         command = self._guard.tick(now_ns)
         self._commanding = command is not None
-        excerpt = self._black_box.add(
-            command, self._guard.measured, self._guard.status(now_ns), time.monotonic_ns()
-        )
+        if command is not None:
+            self._send(command)
+        status = self._guard.status(now_ns)
+        if self._news.due(status.fault, status.faults, now_ns):
+            found = self._news.say(status.fault, status.faults, now_ns)
+            new = {"found": " ".join(fault.name for fault in found)}
+            self._publish_status(self._diagnostics, graph.GUARD_NODE, status, new)
+        excerpt = self._black_box.add(command, self._guard.measured, status, time.monotonic_ns())
         if excerpt is not None:
             self._black_boxes.write(excerpt)
-        if command is None:
-            return
+
+    def _send(self, command: Command) -> None:
         stamp_ns = command.due_ns + self._steady_to_ros_ns
         self._guard.sent(stamp_ns)
         for arm in ARM_NAMES:
@@ -237,9 +246,13 @@ class GuardNode(Node):
             set_point = arm_command(self._profile, arm, command.positions[row], command.velocities[row])
             self._commands[arm].publish(command_message(set_point, stamp_ns))
 
-    def _publish_status(self, publisher: Any, name: str) -> None:
-        status = self._guard.status(time.monotonic_ns())
-        values = _status_values(status)
+    def _publish_motion(self) -> None:
+        self._publish_status(self._motion, graph.MOTION_STATUS, self._guard.status(time.monotonic_ns()), {})
+
+    def _publish_status(
+        self, publisher: Any, name: str, status: GuardStatus, more: Mapping[str, object]
+    ) -> None:
+        values = {**_status_values(status), **more}
         values["commanding"] = str(self._commanding).lower()
         values["messages_rejected"] = self._rejected_messages
         message = status_message(name, status.reason, values, self._now_ros_ns(), _LEVELS[status.state])

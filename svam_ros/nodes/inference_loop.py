@@ -104,6 +104,8 @@ class InferenceLoop:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self.counters: Counter[str] = Counter()
+        self.faults: Counter[Fault] = Counter()
+        """How often each fault kept a frame or a prediction from becoming a chunk."""
 
     def start(self) -> None:
         """Begin to make chunks."""
@@ -139,7 +141,7 @@ class InferenceLoop:
             running_s = time.monotonic() - began
             return Finding(Fault.INFERENCE_HUNG, f"it has been running for {running_s:.1f} s")
         with self._wakeup:
-            return self._camera.finding()
+            return self._camera.finding(time.monotonic_ns())
 
     def waiting_for(self) -> str:
         """What has kept the loop from making a chunk for the last second; empty when it made one."""
@@ -148,7 +150,7 @@ class InferenceLoop:
                 return ""
             if self._instruction is None:
                 return "an instruction"
-            finding = self._camera.finding()
+            finding = self._camera.finding(time.monotonic_ns())
             if finding is not None:
                 return f"a sound camera: {finding}"
             if self._newest is None:
@@ -167,10 +169,11 @@ class InferenceLoop:
         """A frame has arrived; an older one that was not used yet is forgotten."""
         with self._wakeup:
             self.counters["frames"] += 1
-            self._camera.add_frame(frame.traits)
-            finding = self._camera.finding()
+            now_ns = time.monotonic_ns()
+            self._camera.add_frame(frame.traits, now_ns)
+            finding = self._camera.finding(now_ns)
             if finding is not None:
-                self.counters[f"frames_{finding.fault.name.lower()}"] += 1
+                self.faults[finding.fault] += 1
             self._newest = frame if finding is None else None
             self._wakeup.notify_all()
 
@@ -210,11 +213,8 @@ class InferenceLoop:
     def _act_on(self, frame: PendingFrame) -> None:
         age_ns = self._now_ns() - frame.stamp_ns
         if not -MAX_FUTURE_NS <= age_ns <= self._settings.max_image_age_ns:
-            self.counters["frames_stale"] += 1
-            self._report(
-                f"frame not used: it is {age_ns / 1e6:.0f} ms old, "
-                f"allowed is {-MAX_FUTURE_NS / 1e6:.0f} to {self._settings.max_image_age_ns / 1e6:.0f} ms"
-            )
+            allowed = f"{-MAX_FUTURE_NS / 1e6:.0f} to {self._settings.max_image_age_ns / 1e6:.0f} ms"
+            self._refuse(Fault.FRAME_NOT_CURRENT, f"it is {age_ns / 1e6:.0f} ms old, allowed is {allowed}")
             return
         timer = StageTimer()
         with timer.stage("total"):
@@ -225,8 +225,7 @@ class InferenceLoop:
                 prefix = self._schedule.begin(frame.stamp_ns, age_ns, observation.arms.positions)
                 prediction = self._engine.infer(observation, prefix)
             except RejectedMessage as error:
-                self.counters["frames_rejected"] += 1
-                self._report(f"no chunk from this frame: {error}")
+                self._refuse(Fault.FRAME_UNUSABLE, str(error))
                 return
             chunk = self._cut(prediction, observation)
             if chunk is None:
@@ -250,14 +249,17 @@ class InferenceLoop:
         if finite:
             placed = self._schedule.place(predicted, observation_ns, age_ns, observation.instruction)
         if placed is None:
-            reason = "late" if finite else "not_finite"
-            self.counters[f"chunks_{reason}"] += 1
-            self._report(f"prediction not published: {reason} ({age_ns / 1e6:.0f} ms after its frame)")
+            fault = Fault.PREDICTION_LATE if finite else Fault.PREDICTION_NOT_FINITE
+            self._refuse(fault, f"{age_ns / 1e6:.0f} ms after its frame")
             return None
         self._sequence += 1
         self.counters["chunks"] += 1
         step_s, run_id = self._engine.step_s, self._settings.run_id
         return ActionChunk(placed.actions, observation_ns, placed.first_step, step_s, run_id, self._sequence)
+
+    def _refuse(self, fault: Fault, detail: str) -> None:
+        self.faults[fault] += 1
+        self._report(f"no chunk: {Finding(fault, detail)}")
 
     def _announce(self, chunk: ActionChunk, prediction: Prediction, own_ms: dict[str, float]) -> None:
         stages_ms = dict(prediction.stages_ms)

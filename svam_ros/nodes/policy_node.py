@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections import deque
-from collections.abc import Callable
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -29,6 +30,7 @@ from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
 from svam_ros.control.camera_watch import CameraWatch
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
+from svam_ros.control.fault_news import FaultNews
 from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
@@ -39,6 +41,7 @@ from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceS
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.policy_diagnostics import policy_summary, policy_values
+from svam_ros.nodes.policy_model import policy_model
 from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
@@ -50,13 +53,12 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
 from svam_ros.types import ActionChunk, ImageArray
 
-if TYPE_CHECKING:  # the scripted engine runs where torch is not installed
-    from svam_ros.artifacts.model_directory import ModelDirectory
-
 INSTRUCTION_PARAMETER = "instruction"
 LONGEST_PASS_S = 5.0
 PASSES_THAT_HANG = 10.0
 """A forward pass hangs when it takes longer than these seconds, and than so many of the warm-up's passes."""
+WATCH_PERIOD_S = 0.05
+"""Between two looks at what may be wrong: a fault is named on /diagnostics at the next one."""
 DIAGNOSED_CHUNKS = 250
 """Chunks that the percentiles in /diagnostics are taken over: about a minute."""
 
@@ -87,10 +89,10 @@ class PolicyNode(LifecycleNode):
         self._instructions.subscribe(String, graph.INSTRUCTION_TOPIC, self._on_instruction, qos.LATCHED)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._rejected_messages = 0
-        self._said_fault: Fault | None = None
+        self._faults: Counter[Fault] = Counter()
+        self._news = FaultNews()
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
-        self.create_timer(1.0, self._publish_diagnostics)
-        self.create_timer(0.1, self._watch_loop)
+        self.create_timer(WATCH_PERIOD_S, self._watch_loop)
 
     # -- lifecycle ------------------------------------------------------------------------------
 
@@ -99,9 +101,10 @@ class PolicyNode(LifecycleNode):
         try:
             parameters = read_parameters(self, PolicyParameters)
             self._profile = load_robot_profile(parameters.profile)
+            model, self._joint_names = policy_model(parameters, self._cobot, self.get_logger().warning)
             self._engine = create_engine(
                 parameters.engine,
-                self._model(parameters),
+                model,
                 seed=parameters.seed,
                 noise=parameters.noise,
                 threads=parameters.threads,
@@ -222,14 +225,12 @@ class PolicyNode(LifecycleNode):
         try:
             self._loop.add_reading(arm, read_joint_state(message, self._profile, arm, self._now_ns()))
         except RejectedMessage as error:
-            self._rejected_messages += 1
-            self._warn(f"joint state not used: {error}")
+            self._refuse(Finding(Fault.JOINT_STATES_MALFORMED, str(error)))
 
     def _on_instruction(self, message: String) -> None:
         (result,) = self.set_parameters([Parameter(INSTRUCTION_PARAMETER, value=message.data.strip())])
         if not result.successful:
-            self._rejected_messages += 1
-            self._warn(f"instruction not used: {result.reason}")
+            self._refuse(Finding(Fault.INSTRUCTION_UNUSABLE, result.reason))
 
     def _on_parameters(self, changes: list[Parameter]) -> None:
         """Parameters have been set: act on a new instruction."""
@@ -252,14 +253,14 @@ class PolicyNode(LifecycleNode):
             status_message(graph.TIMING_STATUS, "", values, self._now_ns(), DiagnosticStatus.OK)
         )
 
-    def _publish_diagnostics(self) -> None:
-        finding = self._finding()
-        self._said_fault = finding.fault if finding else None
+    def _publish_diagnostics(self, finding: Finding | None, found: Iterable[Fault]) -> None:
         level, text = policy_summary(self._loop, finding)
         values: dict[str, object] = dict(self._loop.counters) if self._loop else {}
         values |= policy_values(self._engine, self._schedule, self._recent_stages_ms)
+        values |= {f"fault {fault.name}": count for fault, count in self._all_faults().items()}
         values["messages_rejected"] = self._rejected_messages
-        values["fault"] = self._said_fault.name if self._said_fault else ""
+        values["fault"] = finding.fault.name if finding else ""
+        values["found"] = " ".join(fault.name for fault in found)
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
         self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, self._now_ns(), level))
 
@@ -276,32 +277,26 @@ class PolicyNode(LifecycleNode):
             return frozenset()
         return frozenset(d.name for d in describe(PolicyParameters)) - {INSTRUCTION_PARAMETER}
 
-    def _model(self, parameters: PolicyParameters) -> str | ModelDirectory:
-        """The model's name, or the open model of another robot where that is allowed."""
-        self._joint_names = self._cobot.joint_names
-        if not parameters.allow_other_robot or parameters.engine == "scripted":
-            return parameters.model
-        from svam_ros.artifacts.model_directory import open_model
-
-        model = open_model(parameters.model, any_robot=True)
-        self._joint_names = model.manifest.joint_names
-        if self._joint_names != self._cobot.joint_names:
-            self.get_logger().warning(
-                f"model {model.manifest.name} is for another robot (joints {', '.join(self._joint_names)}): "
-                f"the guard will refuse its chunks"
-            )
-        return model
-
     def _watch_loop(self) -> None:
-        finding = self._finding()
-        if (finding.fault if finding else None) is not self._said_fault:
-            self._publish_diagnostics()  # A fault is named at once, not with the next second.
+        finding, counts, now_ns = self._finding(), self._all_faults(), time.monotonic_ns()
+        fault = finding.fault if finding else None
+        if self._news.due(fault, counts, now_ns):
+            self._publish_diagnostics(finding, self._news.say(fault, counts, now_ns))
         if finding is not None and finding.fault.reaction is Reaction.EXIT:
             self.get_logger().fatal(str(finding))
             self._exit_code = 1
 
     def _finding(self) -> Finding | None:
         return None if self._loop is None else self._loop.fault(self._longest_pass_s())
+
+    def _all_faults(self) -> Counter[Fault]:
+        """Of the node's whole life."""
+        return self._faults + self._loop.faults if self._loop is not None else self._faults
+
+    def _refuse(self, finding: Finding) -> None:
+        self._rejected_messages += 1
+        self._faults[finding.fault] += 1
+        self._warn(f"not used: {finding}")
 
     def _longest_pass_s(self) -> float:
         usual_s = 0.0 if self._engine is None else self._engine.forward_s
@@ -312,6 +307,7 @@ class PolicyNode(LifecycleNode):
         if self._loop is not None and not self._loop.stop(self._longest_pass_s()):
             self._exit_code = 1
             self._engine = None  # Its thread still uses it: nothing of it may be freed.
+        self._faults = self._all_faults()
         self._loop = None
 
     def _free(self) -> None:

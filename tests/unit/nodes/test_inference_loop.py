@@ -13,6 +13,7 @@ from svam_ros.cobot import load_cobot
 from svam_ros.control.camera_watch import SUSPECT_FRAMES, CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
 from svam_ros.control.execution_mode import ExecutionMode
+from svam_ros.control.faults import Fault
 from svam_ros.engines.policy_engine import Prediction, PredictionRefused
 from svam_ros.nodes.inference_loop import InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.translation.rejection import RejectedMessage
@@ -96,14 +97,14 @@ def test_steps_that_are_past_when_the_guard_gets_them_are_left_out(bench):
 def test_a_prediction_that_is_wholly_past_is_counted_and_not_published(bench):
     bench.engine.behaviour = lambda: setattr(bench, "now_ns", bench.now_ns + 700 * MS)
     bench.frame()
-    wait_for(lambda: bench.loop.counters["chunks_late"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.PREDICTION_LATE] == 1, 5.0)
     assert bench.chunks == []
 
 
 def test_numbers_that_are_not_finite_are_not_published(bench):
     bench.engine.actions[3, 3] = np.nan
     bench.frame()
-    wait_for(lambda: bench.loop.counters["chunks_not_finite"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.PREDICTION_NOT_FINITE] == 1, 5.0)
     assert bench.chunks == []
 
 
@@ -115,7 +116,7 @@ def test_older_predictions_count_in_the_steps_they_reach_and_spoiled_ones_never(
     bench.engine.actions[3, 3] = np.nan
     bench.now_ns += 5 * STEP_MS * MS
     bench.frame(age_ms=20.0)
-    wait_for(lambda: bench.loop.counters["chunks_not_finite"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.PREDICTION_NOT_FINITE] == 1, 5.0)
     bench.engine.actions = actions[10:26]
     bench.now_ns += 5 * STEP_MS * MS
     bench.frame(age_ms=20.0)
@@ -148,7 +149,7 @@ def test_in_mode_prefix_the_engine_is_told_what_is_committed():
 @pytest.mark.parametrize("age_ms", [101.0, -21.0, 5000.0])
 def test_frames_too_old_or_from_the_future_are_not_used(bench, age_ms):
     bench.frame(age_ms)
-    wait_for(lambda: bench.loop.counters["frames_stale"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.FRAME_NOT_CURRENT] == 1, 5.0)
     assert bench.engine.observations == []
     bench.now_ns += 10_000 * MS
     bench.frame()
@@ -159,12 +160,12 @@ def test_black_frames_make_no_chunks_until_there_is_light(bench):
     for _ in range(SUSPECT_FRAMES):
         bench.now_ns += 1000 * MS
         bench.frame(traits=FrameTraits(0, 0.5))
-    wait_for(lambda: bench.loop.counters["frames_camera_blind"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.CAMERA_BLIND] == 1, 5.0)
     made = len(bench.engine.observations)
     assert bench.loop.fault(5.0).fault.name == "CAMERA_BLIND"
     bench.now_ns += 1000 * MS
     bench.frame(traits=FrameTraits(0, 0.5))
-    assert bench.loop.counters["frames_camera_blind"] == 2
+    assert bench.loop.faults[Fault.CAMERA_BLIND] == 2
     bench.now_ns += 1000 * MS
     bench.frame()
     wait_for(lambda: len(bench.engine.observations) == made + 1, 5.0)
@@ -250,11 +251,11 @@ def refuse(error):
 
 def test_a_frame_or_an_instruction_that_is_refused_makes_no_chunk_and_the_loop_goes_on(bench):
     bench.frame(decode=refuse(RejectedMessage("no picture")))
-    wait_for(lambda: bench.loop.counters["frames_rejected"] == 1, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.FRAME_UNUSABLE] == 1, 5.0)
     bench.engine.behaviour = refuse(PredictionRefused("unknown word 'dance'"))
     bench.now_ns += 500 * MS
     bench.frame()
-    wait_for(lambda: bench.loop.counters["frames_rejected"] == 2, 5.0)
+    wait_for(lambda: bench.loop.faults[Fault.FRAME_UNUSABLE] == 2, 5.0)
     assert "unknown word 'dance'" in bench.reports[-1]
     bench.engine.behaviour = lambda: None
     bench.now_ns += 500 * MS
