@@ -95,6 +95,10 @@ class Supervisor:
         """Process id of a child."""
         return self._children[name].pid
 
+    def exit_code(self, name: str) -> int | None:
+        """Of a child that has ended; ``None`` while it runs."""
+        return self._children[name].poll()
+
     def pids(self) -> tuple[int, ...]:
         """Process ids of all children."""
         return tuple(child.pid for child in self._children.values())

@@ -16,7 +16,7 @@ from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.types import FloatArray, Horizon, Observation
 
 MotionKind = Literal["hold", "home", "sine"]
-FaultKind = Literal["none", "nan", "jump", "slow"]
+FaultKind = Literal["none", "nan", "jump", "slow", "error"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class ScriptedMotion:
     period_s: float = 4.0
     """Of the swing, on the clock of the observations' stamps."""
     fault: FaultKind = "none"
-    """``nan`` in one entry, a ``jump`` of every step by ``jump_by``, or a ``slow`` pass."""
+    """``nan`` in one entry, a ``jump`` of every step by ``jump_by``, a ``slow`` pass, or one that ends in an
+    ``error``."""
     fault_after: int = 0
     """Predictions that are sound before the fault begins."""
+    fault_on: str = ""
+    """Instruction under which alone the fault is there; empty: under each."""
     jump_by: float = 1.0
     """Rad (m for grippers), on the swinging joints."""
     slow_ms: float = 0.0
@@ -90,6 +93,8 @@ def _parse_value(key: str, text: str, kind: object) -> object:
     try:
         if kind in (int, float):
             return int(text) if kind is int else float(text)
+        if kind is str:
+            return text
         if kind == tuple[int, ...]:
             return tuple(int(item) for item in text.split(",") if item)
     except ValueError as error:
@@ -113,7 +118,7 @@ class ScriptedEngine:
         self._cobot = cobot or load_cobot()
         self.model_name = f"scripted {motion.motion}"
         self.horizon = Horizon(motion.pred_horizon, motion.exec_horizon, motion.longest_prefix)
-        always_slow = motion.fault == "slow" and motion.fault_after == 0
+        always_slow = motion.fault == "slow" and motion.fault_after == 0 and not motion.fault_on
         self.forward_s = motion.slow_ms / 1e3 if always_slow else 0.0
         self.step_s = self._cobot.control_period_s
         self._predictions = 0
@@ -123,14 +128,14 @@ class ScriptedEngine:
         """Nothing to warm up."""
 
     def set_instruction(self, text: str) -> None:
-        """Every instruction is understood and ignored."""
+        """Every instruction is understood; the motion is the same for all."""
 
     def infer(self, observation: Observation, prefix: FloatArray | None = None) -> Prediction:
         """The next ``pred_horizon`` targets of the motion, as of the observation's stamp."""
         check_prefix(prefix, self.horizon.longest_prefix, len(self._cobot.joint_names))
         timer = StageTimer()
         motion = self._motion
-        faulty = self._predictions >= motion.fault_after
+        faulty = self._predictions >= motion.fault_after and motion.fault_on in ("", observation.instruction)
         self._predictions += 1
         with timer.stage("action_expert"):
             actions = self._targets(observation)
@@ -138,6 +143,8 @@ class ScriptedEngine:
                 actions[: len(prefix)] = prefix
             if faulty and motion.fault == "slow":
                 time.sleep(motion.slow_ms / 1e3)
+            elif faulty and motion.fault == "error":
+                raise RuntimeError("the scripted fault: a forward pass failed")
             elif faulty and motion.fault == "nan":
                 actions[self.horizon.pred // 2, 0] = np.nan
             elif faulty and motion.fault == "jump":

@@ -1,0 +1,127 @@
+"""A row of the fault table: what is broken, what must follow, and how soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from faults.rig import FaultRig
+from faults.trial_record import TrialRecord
+from svam_ros import graph
+from svam_ros.control.faults import Fault
+
+NAMED_MS = 200.0
+"""Every fault is named on /diagnostics within this time of being there to see."""
+SETTLE_S = 0.8
+"""Arms that brake from full speed are at rest after 0.3 s."""
+
+Figures = dict[str, float]
+"""What a trial measured, by name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of trial of one row; a row may have several."""
+
+    number: int
+    """In the fault table of docs/safety.md."""
+    name: str
+    trial: Callable[[FaultRig], Figures]
+    """Raises AssertionError where the required behaviour was not seen."""
+    figures: Mapping[str, float]
+    """The most that each measured figure may be."""
+
+    @property
+    def title(self) -> str:
+        """Number and name."""
+        return f"{self.number:02d} {self.name}"
+
+
+ROWS: list[Row] = []
+"""Filled by the decorator of every trial."""
+
+
+def row(
+    number: int, name: str, **figures: float
+) -> Callable[[Callable[[FaultRig], Figures]], Callable[[FaultRig], Figures]]:
+    """Enter a trial in the table, with the most that its figures may be."""
+
+    def enter(trial: Callable[[FaultRig], Figures]) -> Callable[[FaultRig], Figures]:
+        ROWS.append(Row(number, name, trial, figures))
+        return trial
+
+    return enter
+
+
+@dataclass(frozen=True)
+class Suffered:
+    """A fault in mid-motion, seen to its end."""
+
+    record: TrialRecord
+    since_ns: int
+
+    def named_ms(self, fault: Fault, by: str) -> float:
+        """When it was named, which must have happened once within the time for naming."""
+        times = self.record.named_ms(fault, by, self.since_ns)
+        assert times, f"{fault.name} was not named by {by}"
+        soon = [ms for ms in times if ms < times[0] + NAMED_MS]
+        assert len(soon) == 1, f"{fault.name} was named {len(soon)} times within {NAMED_MS:.0f} ms"
+        return times[0]
+
+    def rest_ms(self) -> float:
+        """When the arms were at rest."""
+        return self.record.rest_ms(self.since_ns)
+
+
+def suffer(
+    rig: FaultRig,
+    break_it: Callable[[], int],
+    fault: Fault,
+    by: str = graph.POLICY_NODE,
+    state: str | None = "holding",
+) -> Suffered:
+    """In mid-motion something breaks: the fault is named, and the arms come to rest.
+
+    Args:
+        rig: prepared.
+        break_it: does it, and gives the steady time at which it was done.
+        fault: that must be named.
+        by: the node that must name it.
+        state: of the guard that must follow; ``None`` where the motion goes on.
+    """
+    rig.begin()
+    rig.follow()
+    since_ns = break_it()
+    rig.wait_named(fault, by)
+    if state is not None:
+        rig.wait_state(state)
+    rig.pause(SETTLE_S)
+    record = rig.record()
+    assert_sound(rig, record)
+    return Suffered(record, since_ns)
+
+
+def assert_sound(rig: FaultRig, record: TrialRecord) -> None:
+    """What holds whatever happens."""
+    violations = record.violations(rig.cobot)
+    assert not violations, "; ".join(violations)
+
+
+def assert_resumes(rig: FaultRig) -> None:
+    """After a hold the motion comes back by itself, within the limits."""
+    rig.wait_state("following", 10.0)
+    rig.pause(0.3)
+    assert_sound(rig, rig.record())
+
+
+def assert_stays_stopped(rig: FaultRig, seconds: float = 1.0) -> None:
+    """After a stop nothing moves, although the cause is gone; an engage leads out."""
+    rig.begin()
+    rig.pause(seconds)
+    record = rig.record()
+    for arm, track in record.states.items():
+        if len(track.positions):
+            moved = abs(track.positions - track.positions[0]).max()
+            assert moved < 1e-4, f"the {arm} arm moved by {moved:.4f} after the stop"
+    assert rig.operator.motion["state"] == "stopped"
+    rig.follow()

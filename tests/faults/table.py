@@ -1,0 +1,13 @@
+"""All rows, in the order of the table."""
+
+from __future__ import annotations
+
+import faults.camera_rows
+import faults.chunk_rows
+import faults.guard_rows
+import faults.joint_state_rows
+import faults.policy_rows  # noqa: F401 - each enters its trials
+from faults.row import ROWS
+
+TABLE = tuple(sorted(ROWS, key=lambda row: row.number))
+"""Trials that need no policy's restart lie together as far as their numbers allow."""

@@ -1,0 +1,71 @@
+"""What the trials of one row came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from faults.row import Figures, Row
+
+
+class Tally:
+    """Figures of the trials that showed the required behaviour, and why others did not."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.trials = 0
+        self.failures: list[str] = []
+        self.figures: dict[str, list[float]] = {name: [] for name in row.figures}
+
+    def add(self, figures: Figures) -> None:
+        """A trial that showed it."""
+        self.trials += 1
+        for name, value in figures.items():
+            self.figures[name].append(value)
+
+    def fail(self, why: str) -> None:
+        """A trial that did not."""
+        self.trials += 1
+        self.failures.append(why)
+
+    @property
+    def excesses(self) -> list[str]:
+        """Figures above their limits."""
+        return [
+            f"{name} {max(values):.3g}, allowed {self.row.figures[name]:g}"
+            for name, values in self.figures.items()
+            if values and max(values) > self.row.figures[name]
+        ]
+
+    @property
+    def passed(self) -> bool:
+        """Every trial showed it, within the limits."""
+        return not self.failures and not self.excesses
+
+    def line(self) -> str:
+        """For the table in the terminal."""
+        cells = [
+            f"{name} {np.median(values):.3g} / {max(values):.3g} (<= {self.row.figures[name]:g})"
+            for name, values in self.figures.items()
+            if values
+        ]
+        verdict = "passed" if self.passed else "FAILED"
+        trouble = [f"\n    {why}" for why in (*self.failures[:3], *self.excesses)]
+        done = self.trials - len(self.failures)
+        return f"{self.row.title:50.50} {done}/{self.trials} {verdict}  {'; '.join(cells)}{''.join(trouble)}"
+
+    def result(self) -> dict[str, Any]:
+        """For JSON: p50 and worst of every figure beside its limit."""
+        return {
+            "row": self.row.number,
+            "name": self.row.name,
+            "trials": self.trials,
+            "passed": self.passed,
+            "failures": self.failures,
+            "figures": {
+                name: {"p50": float(np.median(values)), "worst": max(values), "limit": self.row.figures[name]}
+                for name, values in self.figures.items()
+                if values
+            },
+        }
