@@ -13,6 +13,8 @@ from svam_ros.control.faults import Fault
 HORIZON_MS = 640.0
 """Sixteen steps: the longest that a chunk in force goes on."""
 BRAKE_MS = 350.0
+LOOK_MS = 160.0
+"""Between two frames that are looked at, and not only counted."""
 FRAME_AGE_MS = 150.0
 """The default of max_image_age_ms."""
 
@@ -55,7 +57,7 @@ def frozen(rig: FaultRig) -> Figures:
     return _camera_breaks(rig, "frozen", Fault.CAMERA_FROZEN)
 
 
-@row(3, "frames stamped 5 s ago", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(3, "frames stamped 5 s ago", named_ms=NAMED_MS + LOOK_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def old(rig: FaultRig) -> Figures:
     """No chunk is made from them."""
     return _camera_breaks(rig, "old", Fault.FRAME_NOT_CURRENT)
@@ -90,25 +92,25 @@ def a_little_old(rig: FaultRig) -> Figures:
     return {}
 
 
-@row(4, "wrong encoding", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(4, "wrong encoding", named_ms=NAMED_MS + LOOK_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def wrong_encoding(rig: FaultRig) -> Figures:
     """32FC1 where the profile says rgb8."""
     return _camera_breaks(rig, "wrong_encoding", Fault.FRAME_UNUSABLE)
 
 
-@row(4, "wrong size", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(4, "wrong size", named_ms=NAMED_MS + LOOK_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def wrong_size(rig: FaultRig) -> Figures:
     """Half the lines."""
     return _camera_breaks(rig, "wrong_size", Fault.FRAME_UNUSABLE)
 
 
-@row(4, "line step of 0", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(4, "line step of 0", named_ms=NAMED_MS + LOOK_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def wrong_step(rig: FaultRig) -> Figures:
     """A header that contradicts itself."""
     return _camera_breaks(rig, "wrong_step", Fault.FRAME_UNUSABLE)
 
 
-@row(4, "short data", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(4, "short data", named_ms=NAMED_MS + LOOK_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def truncated(rig: FaultRig) -> Figures:
     """5000 bytes are missing."""
     return _camera_breaks(rig, "truncated", Fault.FRAME_UNUSABLE)

@@ -168,12 +168,11 @@ def too_old(rig: FaultRig) -> Figures:
         return [message]
 
     source = rig.prepare_source()
-    rig.pause(0.0)
-    suffered = suffer(rig, lambda: source.spoil(spoil), Fault.CHUNK_BEFORE_ENGAGE, GUARD, "holding")
+    suffered = suffer(rig, lambda: source.spoil(spoil), Fault.CHUNK_OUT_OF_ORDER, GUARD, "holding")
     source.spoil(as_they_are)
     assert_resumes(rig)
     return {
-        "named_ms": suffered.named_ms(Fault.CHUNK_BEFORE_ENGAGE, GUARD),
+        "named_ms": suffered.named_ms(Fault.CHUNK_OUT_OF_ORDER, GUARD),
         "rest_ms": suffered.rest_ms(),
     }
 

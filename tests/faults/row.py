@@ -15,6 +15,9 @@ NAMED_MS = 200.0
 SETTLE_S = 0.8
 """Arms that brake from full speed are at rest after 0.3 s."""
 
+FORGET_S = 0.8
+"""With the time to follow, more than the second in which what was named at the engage is not named again."""
+
 Figures = dict[str, float]
 """What a trial measured, by name."""
 
@@ -91,6 +94,7 @@ def suffer(
     """
     rig.begin()
     rig.follow()
+    rig.pause(FORGET_S)
     since_ns = break_it()
     rig.wait_named(fault, by)
     if state is not None:
