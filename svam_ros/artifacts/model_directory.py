@@ -8,6 +8,7 @@ which verify themselves). Nothing in here unpickles.
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -112,12 +113,13 @@ def open_model(path: str | Path, cobot: Cobot | None = None, *, any_robot: bool 
         any_robot: also open models that are for another robot, such as CALVIN's simulated arm.
 
     Raises:
-        ModelDirectoryError: anything is missing, unlisted, changed, of another format, pickled, or
-            made for other joints.
+        ModelDirectoryError: anything is missing, unlisted, changed, of another format, pickled, made for
+            other joints, or open to changes by every user of the machine.
     """
     folder = resolve_model(path)
     manifest_text = _read_text(folder, MANIFEST_FILE)
     _refuse_pickles(folder)
+    _refuse_writable_by_all(folder)
     try:
         manifest = manifest_from_json(manifest_text)
     except ManifestError as error:
@@ -190,6 +192,15 @@ def _refuse_pickles(folder: Path) -> None:
             raise ModelDirectoryError(
                 f"{path} may hold pickled code and is refused: only safetensors are run. "
                 f"Convert it, then remove it from the directory"
+            )
+
+
+def _refuse_writable_by_all(folder: Path) -> None:
+    """As ssh does with keys: what any user may change between two looks is not worth verifying."""
+    for path in (folder, *sorted(folder.rglob("*"))):
+        if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH:
+            raise ModelDirectoryError(
+                f"{path} may be changed by every user of this machine; run: chmod -R o-w {folder}"
             )
 
 

@@ -6,7 +6,8 @@ import faults.camera_rows
 import faults.chunk_rows
 import faults.guard_rows
 import faults.joint_state_rows
-import faults.policy_rows  # noqa: F401 - each enters its trials
+import faults.policy_rows
+import faults.refusal_rows  # noqa: F401 - each enters its trials
 from faults.row import ROWS
 
 TABLE = tuple(sorted(ROWS, key=lambda row: row.number))

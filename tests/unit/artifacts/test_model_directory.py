@@ -251,5 +251,15 @@ def test_models_are_found_by_name_or_by_path_and_otherwise_the_names_are_listed(
         resolve_model("smal")
 
 
+@pytest.mark.parametrize("name", ["", "weights.safetensors", "tokenizer"])
+def test_what_every_user_may_change_is_refused(saved, tmp_path, name):
+    model = shutil.copytree(saved, tmp_path / "model")
+    path = model / name
+    path.chmod(path.stat().st_mode | 0o002)
+    said = refusal(model)
+    assert str(path) in said
+    assert f"chmod -R o-w {model}" in said
+
+
 def test_an_empty_folder_is_no_model_directory(tmp_path):
     assert "is no model directory: it has no manifest.json" in refusal(tmp_path)
