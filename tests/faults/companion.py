@@ -14,7 +14,7 @@ class Companion:
     """A module of this package as a process of its own.
 
     Args:
-        module: ``robot_process`` or ``referee_process``.
+        module: ``robot_process``, ``referee_process`` or ``recorder_process``.
         arguments: of its command line.
         environment: of the ROS domain.
         log: what it writes to standard error.
@@ -44,10 +44,14 @@ class Companion:
 
     def order(self, line: str) -> int:
         """Send a line; gives the steady time of the answer."""
+        return int(self.ask(line))
+
+    def ask(self, line: str) -> str:
+        """Send a line; gives the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        return int(self._answer())
+        return self._answer()
 
     def close(self) -> None:
         """End it."""

@@ -172,7 +172,7 @@ def other_statistics(rig: FaultRig) -> Figures:
         manifest = json.loads((model / "manifest.json").read_text())
         manifest["files"]["statistics.json"] = file_sha256(path)
         (model / "manifest.json").write_text(json.dumps(manifest))
-        _refused(rig, model, "trained with statistics")
+        _refused(rig, model, "statistics.json", "the numbers are those of")
     return {}
 
 

@@ -44,7 +44,7 @@ class FaultRig:
         self._numbers = itertools.count()
         self._policy: dict[str, object] | None = None
         self.parts: dict[str, Companion] = {}
-        self.referee = self._companion("referee_process")
+        self.referee = self.companion("referee_process")
         self.profile = load_robot_profile(SimulationParameters().profile)
         self.operator = Operator(self.profile)
         self.operator.stop_watching_frames()
@@ -77,7 +77,7 @@ class FaultRig:
         """A sound robot and an idle or stopped guard; a policy that runs is left alone."""
         for part in PARTS:
             if part not in self.parts or self.parts[part].process.poll() is not None:
-                self.parts[part] = self._companion("robot_process", part)
+                self.parts[part] = self.companion("robot_process", part)
             self.parts[part].tell(**SOUND[part])
         if not self._is_alive(graph.GUARD_NODE):
             self.supervisor.start(spec(graph.GUARD_NODE))
@@ -128,7 +128,12 @@ class FaultRig:
 
     def replace_part(self, part: str) -> None:
         """A new process for a part of the robot; an arm stands at home."""
-        self.parts[part] = self._companion("robot_process", part)
+        self.parts[part] = self.companion("robot_process", part)
+
+    def companion(self, module: str, *arguments: str) -> Companion:
+        """A process of this package, on the rig's domain."""
+        log = self._folder / f"companion_{next(self._numbers):04d}_{module}.log"
+        return Companion(module, arguments, self._environment, log)
 
     # -- during a trial ---------------------------------------------------------------------------
 
@@ -193,10 +198,6 @@ class FaultRig:
 
     def _is_alive(self, name: str) -> bool:
         return name in self._running and self.supervisor.exit_code(name) is None
-
-    def _companion(self, module: str, *arguments: str) -> Companion:
-        log = self._folder / f"{'_'.join((module, *arguments))}.log"
-        return Companion(module, arguments, self._environment, log)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
