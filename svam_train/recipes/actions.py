@@ -199,7 +199,7 @@ PRESETS: dict[str, ActionRecipe] = {
             optimizer="muon",
             weight_decay=0.02,
             average_decay=0.998,
-            precision="bf16",
+            precision="auto",
             checkpoint_every_s=120.0,
         ),
         frame_spacing=8,

@@ -46,7 +46,7 @@ PRESETS: dict[str, AutoencoderRecipe] = {
             learning_rate=2e-3,
             warm_up_steps=50,
             average_decay=0.995,
-            precision="bf16",
+            precision="auto",
             checkpoint_every_s=120.0,
         ),
     ),

@@ -97,7 +97,7 @@ PRESETS: dict[str, DecouplersRecipe] = {
             warm_up_steps=100,
             optimizer="muon",
             average_decay=0.995,
-            precision="bf16",
+            precision="auto",
             checkpoint_every_s=120.0,
         ),
         frame_spacing=8,

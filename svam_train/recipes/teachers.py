@@ -44,7 +44,7 @@ class TeachersRecipe:
             warm_up_steps=100,
             optimizer="muon",
             average_decay=0.995,
-            precision="bf16",
+            precision="auto",
             checkpoint_every_s=120.0,
             evaluate_every=500,
             pictures_every=2000,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Schedule = Literal["cosine", "linear", "constant"]
-Precision = Literal["no", "bf16", "fp16"]
+Precision = Literal["auto", "no", "bf16", "fp16"]
 OptimizerName = Literal["adamw", "muon"]
 
 CHANGEABLE_ON_RESUME = frozenset({"checkpoint_every_s", "keep_checkpoints"})
@@ -44,7 +44,8 @@ class TrainingSettings:
     average_decay: float = 0.999
     """Of the exponential moving average of the weights, which is what is evaluated and handed on."""
     precision: Precision = "no"
-    """Arithmetic of the forward: float32, or mixed with bfloat16 or float16. Weights stay float32."""
+    """Arithmetic of the forward: float32, or mixed with bfloat16 or float16; ``auto`` is bfloat16 where the
+    device multiplies it, else float32, which is then ten times as fast. Weights stay float32."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them. The stage applies it to its networks."""
     checkpoint_every_s: float = 600.0

@@ -132,7 +132,7 @@ PRESETS: dict[str, VideoRecipe] = {
             learning_rate=1e-3,
             warm_up_steps=100,
             average_decay=0.998,
-            precision="bf16",
+            precision="auto",
             checkpoint_every_s=120.0,
         ),
         frame_spacing=8,

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from svam_train.recipes.training_settings import TrainingSettings
+from svam_train.training.muon import BatchedMuon
 from svam_train.training.run_folder import RunError
 
 
@@ -94,9 +95,9 @@ def _matrices(module: nn.Module, trained: Iterable[nn.Parameter]) -> list[nn.Par
     return [value for value in trained if value.ndim == 2 and id(value) not in tables]
 
 
-def _muon(matrices: Iterable[Tensor], settings: TrainingSettings) -> Muon:
+def _muon(matrices: Iterable[Tensor], settings: TrainingSettings) -> BatchedMuon:
     decay = settings.weight_decay
-    return Muon(matrices, settings.learning_rate, decay, adjust_lr_fn="match_rms_adamw")
+    return BatchedMuon(matrices, settings.learning_rate, decay, adjust_lr_fn="match_rms_adamw")
 
 
 def _adamw(groups: list[dict[str, Any]], settings: TrainingSettings) -> AdamW:

@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, set_seed
 from torch import Tensor
 
+from svam_ros.engines.run_plan import multiplies_bfloat16
 from svam_train.recipes.training_settings import Precision
 from svam_train.training.run_folder import RunError
 
@@ -29,6 +30,8 @@ def make_accelerator(precision: Precision) -> Accelerator:
     Raises:
         RunError: the device cannot compute with ``precision``, or the launcher asks for what the loop cannot.
     """
+    if precision == "auto":
+        precision = _fast_precision()
     # The library keeps one state a process, and refuses a second run with another precision.
     AcceleratorState._reset_state()
     try:
@@ -49,6 +52,12 @@ def make_accelerator(precision: Precision) -> Accelerator:
     if kind not in plain:
         raise RunError(f"{kind} is not supported; launch with one process, with several, or with FSDP")
     return accelerator
+
+
+def _fast_precision() -> Precision:
+    on_gpu = torch.cuda.is_available()
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else multiplies_bfloat16()
+    return "bf16" if native else "no"
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -77,5 +86,6 @@ def machine_facts(accelerator: Accelerator) -> dict[str, Any]:
         "arrangement": str(accelerator.distributed_type.value),
         "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
+        "precision": accelerator.mixed_precision,
         "torch": torch.__version__,
     }

@@ -9,6 +9,7 @@ from support.run_records import everything_of, metric_lines
 from torch import nn
 
 from svam_train.training.loop import train
+from svam_train.training.muon import BatchedMuon
 from svam_train.training.optimizer import make_optimizer
 from svam_train.training.run_folder import RunError, RunFolder
 
@@ -97,3 +98,34 @@ def test_divided_matrices_are_refused_in_a_sentence():
 def test_a_closure_is_refused():
     with pytest.raises(ValueError, match="cannot share a closure"):
         make_optimizer(Parts(), MUON, sharded=False).step(lambda: 0.0)
+
+
+def test_a_step_is_torchs_own_for_every_shape():
+    """torch rounds to bfloat16 on the way, hence the tolerance."""
+    shapes = [(16, 8), (8, 16), (16, 8), (12, 12), (16, 8)]
+    torch.manual_seed(1)
+    ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [nn.Parameter(value.detach().clone()) for value in ours]
+    numbers = {"lr": 0.02, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    optimizers = BatchedMuon(ours, **numbers), torch.optim.Muon(theirs, **numbers)
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-3, rtol=0.0)
+    states = [optimizer.state_dict()["state"] for optimizer in optimizers]
+    assert states[0].keys() == states[1].keys()
+    for number, other in states[1].items():
+        assert states[0][number].keys() == other.keys()
+        torch.testing.assert_close(states[0][number]["momentum_buffer"], other["momentum_buffer"])
+
+
+def test_a_matrix_without_a_gradient_stays():
+    matrices = [nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4, 4))]
+    matrices[0].grad = torch.randn(4, 4)
+    BatchedMuon(matrices).step()
+    assert torch.equal(matrices[1], torch.ones(4, 4))
+    assert not torch.equal(matrices[0], torch.ones(4, 4))
