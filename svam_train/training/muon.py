@@ -1,8 +1,8 @@
 """Muon's step for many small matrices: those of one shape are turned into rotations together.
 
-torch's Muon takes them one by one and always in bfloat16. For matrices 192 wide on two cores, one by one takes
-two to three times as long, and bfloat16 on a processor that does not multiply it thirteen times as long again.
-Arithmetic, settings and state are torch's, so either goes on from the other's checkpoints.
+torch's Muon takes them one by one and always in bfloat16. For matrices 192 wide on two cores one by one
+takes two to three times as long, and bfloat16 on a processor that does not multiply it thirteen times as
+long again. Arithmetic, settings and state are torch's, so either goes on from the other's checkpoints.
 """
 
 from __future__ import annotations
