@@ -4,7 +4,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check format clean
+.PHONY: help setup demo test lint check faults soak mutants format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,15 @@ check: lint ## The same and the fast tests; before every commit
 
 test: setup ## All tests; a few options in ARGS="-k guard"
 	$(VENV)/bin/pytest $(ARGS)
+
+faults: setup ## Every row of the fault table 20 times, with a table of times; ARGS="--trials 3 --rows 1 18"
+	PYTHONPATH=tests $(VENV)/bin/python -m faults.campaign $(ARGS)
+
+soak: setup ## Random faults for 30 minutes; ARGS="--hours 8 --seed 3"
+	PYTHONPATH=tests $(VENV)/bin/python -m faults.soak $(ARGS)
+
+mutants: setup ## Remove every statement of the guard in turn: a test must notice
+	PYTHONPATH=tests $(VENV)/bin/python -m mutation.campaign $(ARGS)
 
 format: setup ## Bring the code into the house's form, and docs/reference.md up to date
 	$(VENV)/bin/ruff format .

@@ -70,7 +70,7 @@ class FaultRig:
         """A sound robot, an idle or stopped guard, and a policy with these parameters that makes chunks."""
         self.prepare_robot()
         wanted = {"model": model, "instruction": "swing", "mode": "aligned", **policy}
-        if not self._is_alive(graph.POLICY_NODE) or wanted != self._policy:
+        if not self.is_alive(graph.POLICY_NODE) or wanted != self._policy:
             self.start_policy(wanted)
 
     def prepare_robot(self) -> None:
@@ -79,7 +79,7 @@ class FaultRig:
             if part not in self.parts or self.parts[part].process.poll() is not None:
                 self.parts[part] = self.companion("robot_process", part)
             self.parts[part].tell(**SOUND[part])
-        if not self._is_alive(graph.GUARD_NODE):
+        if not self.is_alive(graph.GUARD_NODE):
             self.supervisor.start(spec(graph.GUARD_NODE))
             self._running.add(graph.GUARD_NODE)
         self.operator.motion = {}
@@ -88,7 +88,7 @@ class FaultRig:
 
     def prepare_source(self) -> ChunkSource:
         """A sound robot, a guard, and in the policy's place a source of chunks that does as it is told."""
-        if self._is_alive(graph.POLICY_NODE):
+        if self.is_alive(graph.POLICY_NODE):
             self.kill(graph.POLICY_NODE)
         self.prepare_robot()
         if self._source is None:
@@ -100,7 +100,7 @@ class FaultRig:
         """A new policy process, active."""
         if self._source is not None:
             self._source.pause()
-        if self._is_alive(graph.POLICY_NODE):
+        if self.is_alive(graph.POLICY_NODE):
             self.kill(graph.POLICY_NODE)
         self.supervisor.start(spec(graph.POLICY_NODE, **parameters))
         self._running.add(graph.POLICY_NODE)
@@ -196,7 +196,8 @@ class FaultRig:
 
     # -- the rest ---------------------------------------------------------------------------------
 
-    def _is_alive(self, name: str) -> bool:
+    def is_alive(self, name: str) -> bool:
+        """Whether a node's process runs."""
         return name in self._running and self.supervisor.exit_code(name) is None
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

@@ -1,0 +1,94 @@
+"""Removes every statement of the guard in turn: ``python -m mutation.campaign`` (``make mutants``).
+
+For each, the tests of ``tests/unit/control`` and ``tests/property`` run until one fails. Examples::
+
+    make mutants                              # all, about twenty minutes on two cores
+    make mutants ARGS="--modules motion_limiter"
+    make mutants ARGS="--write"               # and keep the list in tests/mutation/mutants.txt
+
+Ctrl-C ends it; what was found until then is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mutation.one_mutant import SURVIVED, first_failure
+from mutation.statements import GUARDING, Statement, statements
+
+LIST = Path(__file__).with_name("mutants.txt")
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+"""Statements without which the guard does the same, each with its reason behind a ``#``."""
+
+
+def equivalents() -> dict[str, str]:
+    """Reasons by title."""
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    entries = (line.partition("  # ") for line in lines if line.strip())
+    return {title.strip(): reason.strip() for title, _, reason in entries}
+
+
+def run(mutants: Sequence[Statement], workers: int, most_s: float) -> Iterator[tuple[Statement, str]]:
+    """Each with the test that noticed, or :data:`SURVIVED`, in the order given."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
+        results = [pool.submit(first_failure, mutant, Path(folder), most_s) for mutant in mutants]
+        try:
+            for mutant, result in zip(mutants, results, strict=True):
+                yield mutant, result.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--modules", nargs="*", choices=GUARDING, default=list(GUARDING))
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--most-s", type=float, default=120.0, help="a mutant that runs longer was noticed")
+    parser.add_argument("--write", action="store_true", help="keep the list in the repository")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Print survivors; 0 where there are none but equivalent ones."""
+    arguments = _arguments()
+    mutants = [statement for module in arguments.modules for statement in statements(module)]
+    known = equivalents()
+    noticed: dict[str, str] = {}
+    survivors: list[str] = []
+    try:
+        for number, (mutant, test) in enumerate(run(mutants, arguments.workers, arguments.most_s), 1):
+            noticed[mutant.title] = test
+            if test == SURVIVED and mutant.title not in known:
+                survivors.append(mutant.title)
+                print(f"\rSURVIVED {mutant.title}")
+            print(f"\r{number} of {len(mutants)}, {len(survivors)} survived ", end="", flush=True)
+    except KeyboardInterrupt:
+        print("\nended early")
+        return 130
+    equal = sum(test == SURVIVED for test in noticed.values()) - len(survivors)
+    print(f"\n{len(mutants)} statements: {len(survivors)} can be removed unnoticed, {equal} are equivalent")
+    if arguments.write:
+        kept = _kept() | noticed
+        everything = [statement.title for module in GUARDING for statement in statements(module)]
+        lines = [f"{title}  # {kept.get(title, 'not tried yet')}" for title in everything]
+        LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 1 if survivors else 0
+
+
+def _kept() -> dict[str, str]:
+    if not LIST.exists():
+        return {}
+    entries = (line.partition("  # ") for line in LIST.read_text(encoding="utf-8").splitlines())
+    return {title: test for title, _, test in entries}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
