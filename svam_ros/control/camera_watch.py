@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,6 +20,8 @@ FROZEN_WHILE_MOVED_RAD = 0.03
 simulated camera has no noise."""
 SLOWEST_PERIOD_MS = 125.0
 """Between frames: at 8 Hz a frame that arrives is fresh, and the one before it long out of date."""
+TRUSTED_PERIODS = 2
+"""No longer than that in a row are needed: a camera at 5 Hz is slow all the time, not every now and then."""
 DARK, BRIGHT = 3.0, 252.0
 """Mean brightness, 0 to 255, below and above which nothing can be seen."""
 
@@ -44,7 +47,7 @@ class CameraWatch:
         self._since_equal: FloatArray = self._positions
         self._unseeing_frames = 0
         self._brightness = 0.0
-        self._arrivals_ns: deque[int] = deque(maxlen=SUSPECT_FRAMES + 1)
+        self._arrivals_ns: deque[int] = deque(maxlen=TRUSTED_PERIODS + 1)
 
     def add_positions(self, arm: str, positions: FloatArray) -> None:
         """``(7,)`` measured joints of one arm."""
@@ -81,9 +84,10 @@ class CameraWatch:
         silent_ms = (now_ns - self._arrivals_ns[-1]) / NS_PER_MS
         if silent_ms > SLOWEST_PERIOD_MS:
             return Finding(Fault.CAMERA_SLOW, f"none for {silent_ms:.0f} ms; is its driver up?")
-        periods = len(self._arrivals_ns) - 1
-        mean_ms = (self._arrivals_ns[-1] - self._arrivals_ns[0]) / NS_PER_MS / max(1, periods)
-        if periods == SUSPECT_FRAMES and mean_ms > SLOWEST_PERIOD_MS:
-            detail = f"the last {periods} came {mean_ms:.0f} ms apart"
+        if len(self._arrivals_ns) < 2:
+            return None
+        longest_ms = max((later - earlier) / NS_PER_MS for earlier, later in pairwise(self._arrivals_ns))
+        if longest_ms > SLOWEST_PERIOD_MS:
+            detail = f"of the last {len(self._arrivals_ns)} two came {longest_ms:.0f} ms apart"
             return Finding(Fault.CAMERA_SLOW, f"{detail}, allowed are {SLOWEST_PERIOD_MS:.0f} ms")
         return None
