@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Muon
 
-from svam_ros.engines.run_plan import multiplies_bfloat16
+from svam_train.training.native_arithmetic import multiplies_bfloat16
 
 _RMS_OF_ADAMW = 0.2
 """Of an AdamW step of length one, as measured by Liu et al. 2025 (arXiv 2502.16982, section 2.2)."""

@@ -19,8 +19,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, set_seed
 from torch import Tensor
 
-from svam_ros.engines.run_plan import multiplies_bfloat16
 from svam_train.recipes.training_settings import Precision
+from svam_train.training.native_arithmetic import multiplies_bfloat16
 from svam_train.training.run_folder import RunError
 
 
