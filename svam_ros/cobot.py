@@ -89,6 +89,8 @@ class ArmProfile:
     """What the driver calls them when it reports."""
     command_joint_names: tuple[str, ...]
     """What it is told; a joint that a command does not name is driven to 0 rad by the common driver."""
+    gripper_command_topic: str = ""
+    """Where the gripper, the last joint, has a controller of its own; only with output joint_trajectory."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,9 @@ class RobotProfile:
     """What ``velocity[6]`` of a command must say; ``None`` where the driver gives it no meaning."""
     gripper_effort: float
     enable: EnableProfile
+    output: Literal["joint_state", "joint_trajectory"] = "joint_state"
+    """What commands are: single set-points, or trajectories that end at rest, for ros2_control's
+    joint_trajectory_controller."""
     states_stamped: bool = True
     """False where the driver never stamps its joint states: then their arrival counts as their stamp."""
 
@@ -244,6 +249,11 @@ def _check_arms(profile: RobotProfile, path: Path) -> None:
             topic, owner = getattr(profile.arms[arm], key), f"arms.{arm}.{key}"
             if owners.setdefault(topic, owner) != owner:
                 raise CalibrationError(f"{path}: {owner} is '{topic}', which is {owners[topic]} already")
+        if profile.arms[arm].gripper_command_topic and profile.output != "joint_trajectory":
+            raise CalibrationError(
+                f"{path}: arms.{arm}.gripper_command_topic is for output joint_trajectory; single set-points "
+                f"name all seven joints in one message"
+            )
     wanted = () if profile.enable.kind == "none" else ARM_NAMES
     if set(profile.enable.names) != set(wanted):
         raise CalibrationError(

@@ -160,3 +160,15 @@ class BlackBoxExcerpt:
     states: tuple[str, ...]
     """``n``: what the guard was doing."""
     events: tuple[BlackBoxEvent, ...]
+
+
+@dataclass(frozen=True)
+class PlannedPoints:
+    """Where both arms shall be at which times."""
+
+    due_ns: NDArray[np.int64]
+    """``(n,)`` on one clock, increasing."""
+    positions: FloatArray
+    """``(n, 14)`` rad, m."""
+    velocities: FloatArray
+    """``(n, 14)`` rad/s, m/s."""

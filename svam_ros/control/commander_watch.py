@@ -38,11 +38,12 @@ class CommanderWatch:
             f"a set-point for the {arm} arm that is not ours; is another program, or another guard, running?",
         )
 
-    def obstacle_to_engage(self, now_ns: int) -> Finding | None:
+    def obstacles_to_engage(self, now_ns: int) -> list[Finding]:
         """Whether somebody else has commanded the arms of late."""
         if self._foreign is None or now_ns - self._foreign[0] > RECENT_MS * NS_PER_MS:
-            return None
-        return Finding(
+            return []
+        beside = Finding(
             Fault.ENGAGE_BESIDE_ANOTHER_COMMANDER,
             f"somebody else commanded the {self._foreign[1]} arm within the last second; end that program",
         )
+        return [beside]

@@ -18,7 +18,7 @@ from svam_ros.control.chunk_timeline import ChunkTimeline
 from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
 from svam_ros.control.commander_watch import CommanderWatch
 from svam_ros.control.faults import Fault, Finding, Reaction
-from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus
+from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus, WayToRest
 from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
 from svam_ros.control.settings import GuardSettings
@@ -29,8 +29,6 @@ from svam_ros.types import ActionChunk, ArmReading, FloatArray
 __all__ = ["Command", "Guard", "GuardSettings", "GuardState", "GuardStatus"]
 
 WAITING_REASON = "waiting for a chunk"
-AT_REST_RAD = 1e-3
-"""So near to the measured pose (rad, m), or so slow (a second), the way back to it is over."""
 OPERATOR_REASON = "an operator asked to hold"
 
 
@@ -46,6 +44,7 @@ class Guard:
         self._cobot = cobot
         self._settings = settings
         self._lookahead_ns = round(settings.lookahead_ms * NS_PER_MS)
+        self._ahead_ns = round(settings.commit_ahead_ms * NS_PER_MS)
         self._arm_joints = cobot.is_arm_joint
         self._timeline = ChunkTimeline(cobot, settings)
         self._joints = JointStateWatch(cobot, settings)
@@ -57,6 +56,8 @@ class Guard:
         )
         self._steps = StepCounter(round(cobot.control_period_s * NS_PER_S))
         self._limiter: MotionLimiter | None = None
+        self.set_points: list[Command] = []
+        """Of the last tick: a late one owes several, of which it gives the last."""
         self._state = GuardState.IDLE
         self._fault: Fault | None = None
         self._reason = ""
@@ -86,8 +87,7 @@ class Guard:
             self._welcome_chunks(now_ns)
             return []
         findings = self._joints.obstacles_to_engage(now_ns)
-        beside = self._commanders.obstacle_to_engage(now_ns)
-        findings += [beside] if beside is not None else []
+        findings += self._commanders.obstacles_to_engage(now_ns)
         if self._limiter is not None and not self._limiter.at_rest:
             findings.append(Finding(Fault.ENGAGE_WHILE_BRAKING, "ask again when they are at rest"))
         self._faults.update(finding.fault for finding in findings)
@@ -99,7 +99,7 @@ class Guard:
                 period_s = self._settings.tick_period_ns / NS_PER_S
                 self._limiter = MotionLimiter(self._cobot.limits, period_s, measured)
                 self._owes_first_command = True
-                self._clock.start(max(now_ns, self._clock.last_due_ns))
+                self._clock.start(max(now_ns + self._ahead_ns, self._clock.last_due_ns))
             self._welcome_chunks(now_ns)
         return findings
 
@@ -180,23 +180,34 @@ class Guard:
         """
         if self._limiter is None:
             return None
-        owed = self._clock.advance(now_ns)
+        owed = self._clock.advance(now_ns + self._ahead_ns)
         self._late_ticks += int(owed.late)
         if owed.restarted:
-            # Nothing was sent for so long that the arms stand where the last set-point put them.
-            self._limiter.restart(self._limiter.state.positions)
+            # Nothing was sent for so long that the arms stand where what was sent has led them.
+            way = self._limiter.way_to_rest(1.0).positions
+            self._limiter.restart(way[-1] if self._ahead_ns else self._limiter.state.positions)
             self._tracking.restart()
             self._joints.excuse(now_ns)
             self._hold_for(Fault.GUARD_WAS_LATE, Fault.GUARD_WAS_LATE.text)
         stale = self._joints.check(now_ns)
-        if stale is not None and stale.fault.reaction is Reaction.STOP:
+        if stale and stale.fault.reaction is Reaction.STOP:
             self._stop(stale.fault, str(stale))
         self._stop_where_arms_do_not_follow(self._limiter, now_ns)
-        command = None
+        self.set_points = []
         for due_ns in owed.due_ns:
-            if self._limiter is not None:
-                command = self._step(self._limiter, due_ns, stale)
-        return command
+            if self._ahead_ns and due_ns <= now_ns and not owed.restarted:
+                # Too late to be sent: the arms were on the way to rest that was sent before.
+                self._limiter.brake()
+                self._hold_for(Fault.GUARD_WAS_LATE, Fault.GUARD_WAS_LATE.text)
+            elif (command := self._step(self._limiter, due_ns, stale)) is not None:
+                self.set_points.append(command)
+            else:
+                break
+        return self.set_points[-1] if self.set_points else None
+
+    def way_to_rest(self, spacing_s: float) -> WayToRest | None:
+        """How the arms stop behind the last set-point; ``None`` where nothing is sent."""
+        return None if self._limiter is None else self._limiter.way_to_rest(spacing_s)
 
     def status(self, now_ns: int) -> GuardStatus:
         """State, reasons and counters."""
@@ -254,11 +265,7 @@ class Guard:
         """One period of braking; after arms did not follow, of the way back to where they stand."""
         if self._rest_at is None:
             limiter.brake()
-            return
-        limiter.limit_speed(1.0)
-        limiter.track(self._rest_at, np.zeros_like(self._rest_at))
-        way, speeds = limiter.state.positions - self._rest_at, limiter.state.velocities
-        if min(np.abs(way).max(), np.abs(speeds).max()) < AT_REST_RAD:
+        elif limiter.settle(self._rest_at):
             self._rest_at = None
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
@@ -307,8 +314,7 @@ class Guard:
     def _judge_chunk(self, finding: Finding | None) -> None:
         self._streak.count(self._counted(finding))
         verdict = self._streak.verdict()
-        engaged = self._state is not GuardState.IDLE
-        if engaged and verdict is not None and verdict.fault.reaction is Reaction.STOP:
+        if verdict and verdict.fault.reaction is Reaction.STOP and self._state is not GuardState.IDLE:
             self._stop(verdict.fault, str(verdict))
 
     # -- transitions -------------------------------------------------------------------------------

@@ -46,6 +46,18 @@ class Command:
 
 
 @dataclass(frozen=True)
+class WayToRest:
+    """How the arms come to rest behind the last set-point if no other follows: proved, inside the limits."""
+
+    after_s: FloatArray
+    """``(n,)`` behind the last set-point's time, increasing; at least one."""
+    positions: FloatArray
+    """``(n, 14)`` rad, m; the last row is where the arms stay."""
+    velocities: FloatArray
+    """``(n, 14)`` rad/s, m/s; the last row is zero."""
+
+
+@dataclass(frozen=True)
 class GuardStatus:
     """Everything an operator may want to know, at one moment."""
 

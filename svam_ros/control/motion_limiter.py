@@ -31,6 +31,7 @@ from ruckig import (
 )
 
 from svam_ros.control.faults import Fault
+from svam_ros.control.guard_state import WayToRest
 from svam_ros.types import FloatArray, JointLimits
 
 TARGET_SPEED_SHARE = 0.98
@@ -43,6 +44,9 @@ Less, and a joint lags forever behind a target that moves steadily at three quar
 (0.3 does); more, and behind a target that swings with four fifths of the allowed acceleration it ends up
 swinging in opposite phase (1.0 does).
 """
+
+SETTLED_RAD = 1e-3
+"""So near to the place (rad, m), or so slow (a second), the way to it is over."""
 
 POSITION_SLACK = 1e-9
 """Rounding that a braking motion may show beyond a limit (rad, m); outputs are clamped after it."""
@@ -123,10 +127,26 @@ class MotionLimiter:
             return Fault.MOTION_NOT_COMPUTABLE
         return None
 
+    def settle(self, positions: FloatArray) -> bool:
+        """Move one period towards ``(n,)`` a place to rest at; whether the rest of the way is for braking."""
+        self.limit_speed(1.0)
+        self.track(positions, np.zeros_like(positions))
+        way, speeds = self._state.positions - positions, self._state.velocities
+        return bool(min(np.abs(way).max(), np.abs(speeds).max()) < SETTLED_RAD)
+
     def brake(self) -> None:
         """Move one period along the proved way to rest; at rest, stay."""
         self._state = self._clamped(self._next_braking_state())
         self._brake_time_s += self._period_s
+
+    def way_to_rest(self, spacing_s: float) -> WayToRest:
+        """The braking motion that was proved with the last command, as points ``spacing_s`` apart."""
+        left_s = 0.0 if self._brake is None else max(0.0, self._brake.duration - self._brake_time_s)
+        after_s: FloatArray = spacing_s * np.arange(1.0, np.ceil(left_s / spacing_s) + 2.0)
+        states = [self._clamped(self._braking_state(self._brake_time_s + time_s)) for time_s in after_s]
+        positions = np.array([state.positions for state in states])
+        velocities = np.array([state.velocities for state in states])
+        return WayToRest(after_s, positions, velocities)
 
     def _take(self, candidate: MotionState) -> bool:
         """Go to ``candidate``, but brake the joints that could not stop inside their limits from there."""
@@ -153,10 +173,12 @@ class MotionLimiter:
 
     def _next_braking_state(self) -> MotionState:
         """One period further along the braking motion that was proved when the last step was taken."""
+        return self._braking_state(self._brake_time_s + self._period_s)
+
+    def _braking_state(self, time_s: float) -> MotionState:
         zeros = np.zeros(len(self._limits.lower))
         if self._brake is None:
             return MotionState(self._state.positions, zeros, zeros)
-        time_s = self._brake_time_s + self._period_s
         if time_s >= self._brake.duration:
             return MotionState(np.array(self._brake.at_time(self._brake.duration)[0]), zeros, zeros)
         return MotionState(*(np.array(row) for row in self._brake.at_time(time_s)))

@@ -22,6 +22,8 @@ class GuardSettings(TunableGuardSettings):
     """Set-points a second: the command rate of the robot profile."""
     lookahead_ms: Annotated[float, Range(0.0, 200.0)] = 0.0
     """How far ahead of a set-point's own time the chunk is read: the arms' known lag."""
+    commit_ahead_ms: Annotated[float, Range(0.0, 200.0)] = 0.0
+    """Set-points are computed this long before they are due, for outputs that send motions, not points."""
     max_future_ms: Annotated[float, Range(0.0, 1000.0)] = 20.0
     """Observations and joint states that are stamped further in the future are rejected."""
     chunk_tolerance_rad: Annotated[float, Range(0.0, 1.0)] = 0.1
@@ -52,9 +54,9 @@ class GuardSettings(TunableGuardSettings):
     """The servos' lag, generously: the simulated Cobot's is below 200 ms."""
     tracking_patience_ms: Annotated[float, Range(0.0, 1000.0)] = 200.0
     """A joint that is farther off for longer than this stops the arms where they are measured."""
-    catch_up_periods: Annotated[int, Range(1, 4)] = 2
+    catch_up_periods: Annotated[int, Range(1, 400)] = 2
     """Set-points that a late wake-up may advance at most."""
-    restart_after_ms: Annotated[float, Range(20.0, 1000.0)] = 200.0
+    restart_after_ms: Annotated[float, Range(20.0, 2000.0)] = 200.0
     """A wake-up later than this does not catch up but begins anew from rest."""
     stop_silence_ms: Annotated[float, Range(0.0, 10000.0)] = 500.0
     """After a stop, how long the resting pose is repeated before the guard falls silent."""

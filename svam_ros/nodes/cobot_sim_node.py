@@ -32,7 +32,7 @@ from svam_ros.nodes.message_conversion import (
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
-from svam_ros.parameters import SimulationParameters, describe
+from svam_ros.parameters import ParameterError, SimulationParameters, describe
 from svam_ros.shipped_files import shipped_directory
 from svam_ros.simulation.arm_driver import JointCommand
 from svam_ros.simulation.cobot_simulation import CobotSimulation, SceneSnapshot
@@ -54,6 +54,11 @@ class CobotSimNode(Node):
         declare_parameters(self, SimulationParameters, _fixed_parameters)
         self._options = read_parameters(self, SimulationParameters)
         self._profile = load_robot_profile(self._options.profile)
+        if self._profile.output != "joint_state":
+            raise ParameterError(
+                f"profile {self._profile.name} is for ros2_control's controllers; the simulated Cobot's "
+                f"drivers take set-points: use one of the other profiles"
+            )
         self.cycle_period_s = report_period_s(self._profile)
         self._lock = threading.Lock()
         self._simulation = CobotSimulation(

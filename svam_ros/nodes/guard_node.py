@@ -23,16 +23,16 @@ from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.control.black_box import BlackBox
 from svam_ros.control.fault_news import FaultNews
 from svam_ros.control.faults import Fault, Finding
-from svam_ros.control.guard import Command, Guard, GuardSettings, GuardState, GuardStatus
+from svam_ros.control.guard import Guard, GuardSettings, GuardState, GuardStatus
 from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.arm_output import OUTPUTS, ArmOutput
 from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
-from svam_ros.nodes.message_conversion import command_message, status_message
+from svam_ros.nodes.message_conversion import status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
 from svam_ros.translation.chunks import read_chunk
-from svam_ros.translation.commands import arm_command
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
@@ -62,7 +62,8 @@ class GuardNode(Node):
         parameters = read_parameters(self, GuardParameters)
         self._cobot = load_cobot(parameters.limits)
         self._profile = load_robot_profile(parameters.profile)
-        settings = _settings(parameters, self._profile.command_rate_hz)
+        self._output: ArmOutput = OUTPUTS[self._profile.output](self, self._profile, self._cobot)
+        settings = _settings(parameters, self._profile.command_rate_hz, self._output)
         self._guard = Guard(self._cobot, settings)
         self._black_box = BlackBox(settings.tick_rate_hz)
         self._black_boxes = BlackBoxWriter(
@@ -88,18 +89,15 @@ class GuardNode(Node):
         )
 
     def _open_interfaces(self, rate_hz: float) -> None:
-        self._commands = {
-            arm: self.create_publisher(JointState, self._profile.arms[arm].command_topic, qos.JOINT_OUTPUT)
-            for arm in ARM_NAMES
-        }
         self._motion = self.create_publisher(DiagnosticArray, graph.MOTION_TOPIC, qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
         self._inputs = PolledSubscriptions(self)
         for arm in ARM_NAMES:
             topic = self._profile.arms[arm].state_topic
             self._inputs.subscribe(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
-            commands = self._profile.arms[arm].command_topic
-            self._inputs.subscribe(JointState, commands, partial(self._on_command, arm), qos.EVERY_STATE)
+            for commands in self._output.topics[arm]:
+                kind = self._output.message_kind
+                self._inputs.subscribe(kind, commands, partial(self._on_command, arm), qos.EVERY_STATE)
         self._inputs.subscribe(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
         self.create_service(Trigger, graph.ENGAGE_SERVICE, self._on_engage)
         self.create_service(Trigger, graph.HOLD_SERVICE, self._on_hold)
@@ -193,7 +191,7 @@ class GuardNode(Node):
         if finding is not None:
             self._warn(f"joint state not used: {_sentence(finding)}")
 
-    def _on_command(self, arm: str, message: JointState) -> None:
+    def _on_command(self, arm: str, message: JointState | JointTrajectory) -> None:
         self._guard.observe_command(arm, stamp_to_ns(message.header.stamp), time.monotonic_ns())
 
     def _on_engage(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -228,7 +226,7 @@ class GuardNode(Node):
         command = self._guard.tick(now_ns)
         self._commanding = command is not None
         if command is not None:
-            self._send(command)
+            self._send()
         status = self._guard.status(now_ns)
         if self._news.due(status.fault, status.faults, now_ns):
             found = self._news.say(status.fault, status.faults, now_ns)
@@ -238,13 +236,11 @@ class GuardNode(Node):
         if excerpt is not None:
             self._black_boxes.write(excerpt)
 
-    def _send(self, command: Command) -> None:
-        stamp_ns = command.due_ns + self._steady_to_ros_ns
-        self._guard.sent(stamp_ns)
-        for arm in ARM_NAMES:
-            row = self._cobot.arm_slice(arm)
-            set_point = arm_command(self._profile, arm, command.positions[row], command.velocities[row])
-            self._commands[arm].publish(command_message(set_point, stamp_ns))
+    def _send(self) -> None:
+        set_points, rest = self._guard.set_points, self._guard.way_to_rest
+        stamp_ns = self._output.send(set_points, self._steady_to_ros_ns, rest)
+        if stamp_ns is not None:
+            self._guard.sent(stamp_ns)
 
     def _publish_motion(self) -> None:
         self._publish_status(self._motion, graph.MOTION_STATUS, self._guard.status(time.monotonic_ns()), {})
@@ -273,7 +269,7 @@ def _all_parameters() -> frozenset[str]:
     return frozenset(description.name for description in describe(GuardParameters))
 
 
-def _settings(parameters: GuardParameters, profile_rate_hz: float) -> GuardSettings:
+def _settings(parameters: GuardParameters, profile_rate_hz: float, output: ArmOutput) -> GuardSettings:
     rate_hz = parameters.command_rate_hz or profile_rate_hz
     if rate_hz < SLOWEST_COMMAND_RATE_HZ:
         raise ParameterError(
@@ -281,7 +277,7 @@ def _settings(parameters: GuardParameters, profile_rate_hz: float) -> GuardSetti
             f"or {SLOWEST_COMMAND_RATE_HZ:g} to {FASTEST_COMMAND_RATE_HZ:g}"
         )
     tuned = {d.name: getattr(parameters, d.name) for d in describe(TunableGuardSettings)}
-    return GuardSettings(tick_rate_hz=rate_hz, **tuned)
+    return GuardSettings(tick_rate_hz=rate_hz, **{**tuned, **output.guard_settings})
 
 
 def _sentence(finding: Finding) -> str:

@@ -13,6 +13,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from svam_ros.translation.chunks import chunk_identity
 from svam_ros.translation.commands import ArmCommand
+from svam_ros.translation.trajectories import JointGroupTrajectory
 from svam_ros.types import ActionChunk, FloatArray, ImageArray
 
 NANOSECONDS = 1_000_000_000
@@ -58,6 +59,22 @@ def command_message(command: ArmCommand, stamp_ns: int) -> JointState:
     return joint_state_message(
         command.joint_names, command.position, command.velocity, command.effort, stamp_ns
     )
+
+
+def trajectory_message(group: JointGroupTrajectory, start_ns: int) -> JointTrajectory:
+    """What one controller is told, begun at ``start_ns`` on the plan's clock."""
+    message = JointTrajectory(joint_names=list(group.joint_names))
+    message.header.stamp = time_message(start_ns)
+    rows = zip(group.from_start_ns, group.positions, group.velocities, strict=True)
+    message.points = [
+        JointTrajectoryPoint(
+            positions=positions,
+            velocities=velocities,
+            time_from_start=Duration(sec=ns // NANOSECONDS, nanosec=ns % NANOSECONDS),
+        )
+        for ns, positions, velocities in rows
+    ]
+    return message
 
 
 def joint_state_message(

@@ -29,7 +29,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 
 def equivalents() -> dict[str, str]:
     """Reasons by title."""
-    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
+    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines() if EQUIVALENT.exists() else []
     entries = (line.partition("  # ") for line in lines if line.strip())
     return {title.strip(): reason.strip() for title, _, reason in entries}
 

@@ -17,11 +17,11 @@ def test_own_set_points_come_back_for_ten_seconds_and_foreign_ones_are_found():
         watch.sent(stamp)
         assert watch.heard("left", max(0, stamp - REMEMBERED_SET_POINTS + 1), stamp) is None
     assert len(watch._own) == REMEMBERED_SET_POINTS
-    assert watch.obstacle_to_engage(0) is None
+    assert watch.obstacles_to_engage(0) == []
     finding = watch.heard("right", -5, 1000 * MS)
     assert finding.fault is Fault.SECOND_COMMANDER
-    assert watch.obstacle_to_engage(1000 * MS + round(RECENT_MS * MS)) is not None
-    assert watch.obstacle_to_engage(1001 * MS + round(RECENT_MS * MS)) is None
+    assert len(watch.obstacles_to_engage(1000 * MS + round(RECENT_MS * MS))) == 1
+    assert watch.obstacles_to_engage(1001 * MS + round(RECENT_MS * MS)) == []
 
 
 def test_a_foreign_set_point_stops_the_guard_and_forbids_an_engage_for_a_second():

@@ -21,7 +21,7 @@ def test_the_cobot_has_fourteen_joints_left_arm_first():
 
 
 def test_the_four_dialects_are_there_and_arms_differ():
-    assert set(profile_names()) == {"cobot_magic", "aloha_agilex", "piper_dual", "agx_arm"}
+    assert set(profile_names()) == {"cobot_magic", "aloha_agilex", "piper_dual", "agx_arm", "ros2_control"}
     for name in profile_names():
         profile = load_robot_profile(name)
         topics = {profile.arms[a].state_topic for a in ("left", "right")}
