@@ -2,6 +2,10 @@
 VENV := .venv
 READY := $(VENV)/.ready
 ARGS ?=
+# Real processes at their real rates want the machine to themselves; everything else shares it.
+ALONE := tests/nodes tests/faults
+BESIDE := --ignore tests/nodes --ignore tests/faults
+AT_ONCE := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint check faults soak mutants format clean
@@ -25,11 +29,16 @@ lint: setup ## Format, style, types and layers
 	$(VENV)/bin/lint-imports
 
 check: lint ## The same and the fast tests; before every commit
-	$(VENV)/bin/pytest -m "not slow and not gpu" --ignore tests/nodes --numprocesses 2 --dist loadfile
-	$(VENV)/bin/pytest -m "not slow and not gpu" tests/nodes
+	$(VENV)/bin/pytest -m "not slow and not gpu" $(BESIDE) $(AT_ONCE)
+	$(VENV)/bin/pytest -m "not slow and not gpu" $(ALONE)
 
 test: setup ## All tests; a few options in ARGS="-k guard"
+ifeq ($(ARGS),)
+	$(VENV)/bin/pytest $(BESIDE) $(AT_ONCE)
+	$(VENV)/bin/pytest $(ALONE)
+else
 	$(VENV)/bin/pytest $(ARGS)
+endif
 
 faults: setup ## Every row of the fault table 20 times, with a table of times; ARGS="--trials 3 --rows 1 18"
 	PYTHONPATH=tests $(VENV)/bin/python -m faults.campaign $(ARGS)
