@@ -201,7 +201,19 @@ class TunableGuardSettings:
 
 
 @dataclass(frozen=True)
-class GuardParameters(TunableGuardSettings):
+class RealTimeParameters:
+    """What the guard may ask of Linux, to be run in time; it works without, and says what was granted."""
+
+    lock_memory: bool = False
+    """Keep the guard's memory from being paged out."""
+    fifo_priority: Annotated[int, Range(0, 99)] = 0
+    """Run the guard under SCHED_FIFO with this priority, before everything that has none; 0: as usual."""
+    cpu_core: Annotated[int, Range(-1, 1023)] = -1
+    """Run the guard on this core alone; -1: on any."""
+
+
+@dataclass(frozen=True)
+class GuardParameters(RealTimeParameters, TunableGuardSettings):
     """guard_node: the only process that commands the arms."""
 
     profile: str = "cobot_magic"

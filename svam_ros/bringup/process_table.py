@@ -19,6 +19,7 @@ from svam_ros.parameters import (
     ParameterError,
     PolicyParameters,
     Range,
+    RealTimeParameters,
     SimulationParameters,
     TaskName,
     build,
@@ -29,7 +30,7 @@ PACKAGE = "svam_ros"
 
 
 @dataclass(frozen=True)
-class RobotOptions:
+class RobotOptions(RealTimeParameters):
     """Arguments of ``svam.launch.py``: policy and guard for the real robot."""
 
     model: str = "tiny"
@@ -118,6 +119,9 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "limits": options.limits,
             "command_rate_hz": options.command_rate_hz,
             "black_box": options.black_box,
+            "lock_memory": options.lock_memory,
+            "fifo_priority": options.fifo_priority,
+            "cpu_core": options.cpu_core,
         },
     )
     return (

@@ -72,6 +72,13 @@ COMMANDS = (
         example="svam blackbox ~/.ros/log/svam_black_box/black_box_20270131_120000_4711_0001.mcap",
     ),
     Command(
+        name="access-policy",
+        options="svam_ros.cli.access_policy:AccessPolicyOptions",
+        function="svam_ros.cli.access_policy:run_access_policy",
+        summary="The SROS2 policy that allows our nodes what they do, and strangers nothing.",
+        example="svam access-policy --profile cobot_magic --out policy.xml",
+    ),
+    Command(
         name="import-published",
         options="svam_ros.cli.import_published:ImportOptions",
         function="svam_ros.cli.import_published:run_import",

@@ -30,6 +30,7 @@ from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
 from svam_ros.nodes.message_conversion import status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
+from svam_ros.nodes.real_time import apply_real_time
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
 from svam_ros.translation.chunks import read_chunk
@@ -84,6 +85,9 @@ class GuardNode(Node):
         # Collecting a young heap takes microseconds; all that rclpy has loaded, milliseconds.
         gc.collect()
         gc.freeze()
+        self._real_time = apply_real_time(parameters)
+        if self._real_time:
+            self.get_logger().info(f"real time: {self._real_time}")
         self.get_logger().info(
             f"profile {self._profile.name}, set-points at {settings.tick_rate_hz:g} Hz; not engaged"
         )
@@ -230,7 +234,7 @@ class GuardNode(Node):
         status = self._guard.status(now_ns)
         if self._news.due(status.fault, status.faults, now_ns):
             found = self._news.say(status.fault, status.faults, now_ns)
-            new = {"found": " ".join(fault.name for fault in found)}
+            new = {"found": " ".join(fault.name for fault in found), "real_time": self._real_time}
             self._publish_status(self._diagnostics, graph.GUARD_NODE, status, new)
         excerpt = self._black_box.add(command, self._guard.measured, status, time.monotonic_ns())
         if excerpt is not None:

@@ -80,11 +80,14 @@ def test_quirks_pictures_limits_modes_and_black_boxes_reach_their_processes():
         mode="append",
         older_weight=0.5,
         black_box="boxes",
+        fifo_priority=40,
     )
     table = {p.name: p.parameters for p in simulation_processes(options)}
     assert table[graph.SIMULATION_NODE]["driver_quirks"] is True
     assert table[graph.SIMULATION_NODE]["publish_compressed"] is True
     assert (table[graph.GUARD_NODE]["limits"], table[graph.GUARD_NODE]["black_box"]) == ("slow.yaml", "boxes")
+    guard = table[graph.GUARD_NODE]
+    assert (guard["lock_memory"], guard["fifo_priority"], guard["cpu_core"]) == (False, 40, -1)
     assert (table[graph.POLICY_NODE]["mode"], table[graph.POLICY_NODE]["older_weight"]) == ("append", 0.5)
     assert table[graph.POLICY_NODE]["image_transport"] == "raw"
 
