@@ -69,7 +69,9 @@ def test_a_moved_camera_moves_colour_depth_classes_and_points_alike(camera):
     classes, depth = camera.render_segmentation(moved), camera.render_depth(moved)
     red = camera.render(moved).astype(int)
     cube = classes == SceneClass.CUBE
-    assert (red[..., 0] - red[..., 1])[cube].min() > 60, "colour and classes show the cube in one place"
+    redness = (red[..., 0] - red[..., 1])[cube]
+    assert redness.min() > 30, "colour and classes show the cube in one place, but for mixed edges"
+    assert np.mean(redness > 60) > 0.99
     table = camera.render_points(moved)[classes == SceneClass.TABLE]
     np.testing.assert_allclose(table[:, 2], 0.0, atol=3e-3)
     assert depth[cube].max() < depth[classes == SceneClass.TABLE].max()
