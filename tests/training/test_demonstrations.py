@@ -103,7 +103,7 @@ def test_joint_states_that_are_too_old_for_the_node_are_not_learnt_from(coarse_r
     strict = dataclasses.replace(coarse_recipe, max_joint_age_ms=-1.0)
     with (
         Cameras.open(strict) as cameras,
-        pytest.raises(ValueError, match="11 of 11 pictures have no joint states"),
+        pytest.raises(ValueError, match=r"(\d+) of \1 pictures have no joint states"),
     ):
         record_demonstration("lift_pot", 0, strict, cameras)
 

@@ -55,7 +55,7 @@ def test_demonstrations_stay_well_inside_the_limits_and_end_at_rest(task, seed):
     assert np.all(np.abs(speed) <= SPEED_SHARE * limits.velocity + 1e-6)
     assert np.all(np.abs(acceleration) <= ACCELERATION_SHARE * limits.acceleration * 1.01)
     assert np.all(np.abs(speed[0]) < 0.05)
-    np.testing.assert_array_equal(targets[-12:], np.repeat(targets[-1:], 12, axis=0))
+    np.testing.assert_allclose(targets[-12:], np.repeat(targets[-1:], 12, axis=0), rtol=0.0, atol=1e-12)
     assert len(targets) * PERIOD_S <= 8.0
 
 
