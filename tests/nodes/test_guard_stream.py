@@ -49,9 +49,10 @@ def test_set_points_lie_on_a_uniform_clock_of_the_rate_that_is_set(
 
 
 FAILS_FOR_A_WHILE = """
+import svam_ros.nodes.arm_output as arm_output
 import svam_ros.nodes.guard_node as guard_node
 
-sound, calls = guard_node.arm_command, 0
+sound, calls = arm_output.arm_command, 0
 
 def arm_command(*arguments):
     global calls
@@ -60,7 +61,7 @@ def arm_command(*arguments):
         raise RuntimeError("injected")
     return sound(*arguments)
 
-guard_node.arm_command = arm_command
+arm_output.arm_command = arm_command
 raise SystemExit(guard_node.main())
 """
 
