@@ -39,7 +39,8 @@ class FaultNews:
     def say(self, fault: Fault | None, counts: Mapping[Fault, int], now_ns: int) -> tuple[Fault, ...]:
         """A message is published; gives the faults that it has to name: found since they were last named."""
         new = self._new(counts, now_ns)
-        self._named_ns |= dict.fromkeys(new, now_ns)
+        standing = () if fault is None else (fault,)
+        self._named_ns |= dict.fromkeys((*new, *standing), now_ns)
         self._said_counts |= {fault: counts[fault] for fault in new}
         self._said_ns, self._said_fault = now_ns, fault
         return new

@@ -14,6 +14,8 @@ COMMIT_AHEAD_MS = 60.0
 """Set-points that a trajectory holds ready: an interpreter that is kept waiting for less is not noticed."""
 MESSAGE_PERIOD_S = 0.02
 """Between two trajectories at least, and between the points of the way to rest."""
+LEAST_S = 0.5
+"""Behind the last set-point a message goes on for at least this long: one whose end is past is refused."""
 EARLY_NS = 5_000_000
 """A wake-up this much early counts as in time."""
 SETTINGS = {"commit_ahead_ms": COMMIT_AHEAD_MS, "catch_up_periods": 400, "restart_after_ms": 1000.0}
@@ -49,6 +51,7 @@ class TrajectoryPlan:
     def points(self, rest: WayToRest) -> PlannedPoints:
         """The set-points that are still to come, then the way to rest behind the last of them."""
         last_ns = self._committed[-1][0]
+        rest = _lengthened(rest)
         due_ns = [due_ns for due_ns, _ in self._committed]
         braking_ns = last_ns + np.round(rest.after_s * 1e9).astype(np.int64)
         commands = [command for _, command in self._committed]
@@ -57,3 +60,14 @@ class TrajectoryPlan:
             np.concatenate([[command.positions for command in commands], rest.positions]),
             np.concatenate([[command.velocities for command in commands], rest.velocities]),
         )
+
+
+def _lengthened(rest: WayToRest) -> WayToRest:
+    """With a last point where the arms stay, if the way is shorter than :data:`LEAST_S`."""
+    if rest.after_s[-1] >= LEAST_S:
+        return rest
+    return WayToRest(
+        np.append(rest.after_s, LEAST_S),
+        np.concatenate([rest.positions, rest.positions[-1:]]),
+        np.concatenate([rest.velocities, rest.velocities[-1:]]),
+    )

@@ -47,6 +47,14 @@ def test_a_storm_of_one_fault_is_named_once_a_second_and_another_fault_at_once()
     assert said[2][1] == (Fault.CHUNK_LATE,)
 
 
+def test_a_fault_that_stands_is_not_named_again_for_being_counted():
+    def found(tick: int) -> list[Fault]:
+        return [Fault.CAMERA_SLOW] if tick in (12, 14) else []
+
+    said = messages(lambda tick: Fault.CAMERA_SLOW if tick >= 10 else None, found, 110)
+    assert [tick for tick, _ in said] == [0, 10]
+
+
 def test_a_fault_that_was_found_once_is_named_once():
     said = messages(lambda _: None, lambda tick: [Fault.CHUNK_LATE] if tick == 7 else [], 300)
     assert [found for _, found in said].count((Fault.CHUNK_LATE,)) == 1
