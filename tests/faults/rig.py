@@ -25,6 +25,8 @@ from svam_ros.parameters import SimulationParameters
 
 SWING = "motion=sine amplitude=0.4 period_s=2.5"
 """Peak 1 rad/s: what goes wrong, goes wrong in motion."""
+ANSWER_S = 30.0
+"""For a transition of the policy: one started anew after kill -9 may never answer (docs/safety.md)."""
 PARTS = ("camera", "left", "right")
 SOUND = {"camera": {"camera": "sound"}} | {arm: {"states": "sound", "blocked": None} for arm in PARTS[1:]}
 
@@ -104,9 +106,10 @@ class FaultRig:
             self.kill(graph.POLICY_NODE)
         self.supervisor.start(spec(graph.POLICY_NODE, **parameters))
         self._running.add(graph.POLICY_NODE)
-        self._policy = parameters
+        self._policy = None
         for transition in ("configure", "activate"):
-            self.operator.transition(graph.POLICY_NODE, transition, 60.0)
+            self.operator.transition(graph.POLICY_NODE, transition, ANSWER_S)
+        self._policy = parameters
 
     def begin(self) -> None:
         """Forget what was recorded and named."""
