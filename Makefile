@@ -34,8 +34,10 @@ check: lint ## The same and the fast tests; before every commit
 
 test: setup ## All tests; a few options in ARGS="-k guard"
 ifeq ($(ARGS),)
-	$(VENV)/bin/pytest $(BESIDE) $(AT_ONCE)
-	$(VENV)/bin/pytest $(ALONE)
+	@beside=0; alone=0; \
+	$(VENV)/bin/pytest $(BESIDE) $(AT_ONCE) || beside=$$?; \
+	$(VENV)/bin/pytest $(ALONE) || alone=$$?; \
+	test $$beside = 0 -a $$alone = 0
 else
 	$(VENV)/bin/pytest $(ARGS)
 endif

@@ -153,11 +153,3 @@ def test_what_the_nodes_do_not_do_is_refused(model, tmp_path):
         list(run_through_nodes(model, "eager", plan))
     with pytest.raises(ValueError, match="no --policy"):
         run(Evaluate(model=model, ros=True, policy="blind"))
-
-
-@pytest.mark.slow
-def test_the_real_nodes_are_asked_and_answer():
-    plan = AttemptPlan(("lift_pot",), 1, loop=LoopSettings(episode_s=2))
-    (made,) = run_through_nodes("tiny", "eager", plan)
-    assert (made.task, made.seed) == ("lift_pot", EVALUATION_SEEDS_FROM)
-    assert made.steps > 0
