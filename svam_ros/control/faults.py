@@ -57,6 +57,7 @@ class Fault(Enum):
     INFERENCE_FAILED = ("a forward pass failed", Reaction.EXIT)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
     JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
+    CLOCK_JUMPED = ("ROS time jumped: stamps from before say nothing any more", Reaction.HOLD)
     GUARD_WAS_LATE = ("the guard was not run for longer than it can catch up", Reaction.HOLD)
     TARGET_NOT_FINITE = ("a joint target inside the guard is NaN or infinite", Reaction.HOLD)
     MOTION_NOT_COMPUTABLE = ("the next motion step could not be computed", Reaction.HOLD)

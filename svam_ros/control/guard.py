@@ -16,6 +16,7 @@ from svam_ros.control.chunk_curve import Reference
 from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
 from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
+from svam_ros.control.coming_to_rest import ComingToRest
 from svam_ros.control.commander_watch import CommanderWatch
 from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus, WayToRest
@@ -65,8 +66,7 @@ class Guard:
         self._owes_first_command = False
         self._has_followed = False
         self._ramp = ApproachRamp(settings)
-        self._rested_since_ns: int | None = None
-        self._rest_at: FloatArray | None = None
+        self._rest = ComingToRest(settings)
         self._late_ticks = 0
         self._faults: Counter[Fault] = Counter()
 
@@ -171,6 +171,19 @@ class Guard:
         if finding is not None and self._state is not GuardState.IDLE:
             self._stop(finding.fault, str(finding))
 
+    def clock_jumped(self, by_s: float, now_ns: int) -> None:
+        """ROS time has jumped: nothing stamped before can be compared with what comes.
+
+        The chunks in use are given up and the arms hold, until one comes whose observation is newer.
+        """
+        finding = Finding(Fault.CLOCK_JUMPED, f"by {by_s:+.3f} s")
+        self._joints.excuse(now_ns)
+        if self._state in MOVING or (self._state is GuardState.HOLDING and not self._held_by_operator):
+            self._timeline.open(now_ns)
+            self._hold_for(finding.fault, str(finding))
+        else:
+            self._counted(finding)
+
     # -- what goes out -----------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> Command | None:
@@ -240,13 +253,13 @@ class Guard:
         else:
             path = self._permitted(self._timeline.reference(due_ns + self._lookahead_ns), stale)
             if path is None:
-                self._come_to_rest(limiter)
+                self._rest.step(limiter)
             else:
                 self._follow(limiter, path, due_ns)
         self._tracking.commanded(due_ns, limiter.state.positions)
         fresh = self._state in MOVING
         self._steps.count(due_ns, fresh)
-        if self._state is GuardState.STOPPED and self._has_rested_long_enough(limiter, due_ns):
+        if self._state is GuardState.STOPPED and self._rest.is_over(limiter, due_ns):
             self._limiter = None
             self._tracking.restart()
             return None
@@ -259,14 +272,7 @@ class Guard:
         finding = self._tracking.check(measured, now_ns)
         if finding is not None and measured is not None and self._state is not GuardState.STOPPED:
             self._stop(finding.fault, str(finding))
-            self._rest_at = np.where(self._arm_joints, measured, limiter.state.positions)
-
-    def _come_to_rest(self, limiter: MotionLimiter) -> None:
-        """One period of braking; after arms did not follow, of the way back to where they stand."""
-        if self._rest_at is None:
-            limiter.brake()
-        elif limiter.settle(self._rest_at):
-            self._rest_at = None
+            self._rest.aim_at(np.where(self._arm_joints, measured, limiter.state.positions))
 
     def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
         """``reference`` where it may be followed; otherwise ``None``, and the arms hold for that cause."""
@@ -303,14 +309,6 @@ class Guard:
         """The arm joint that is farthest from the path, rad; grippers do not count."""
         return float(np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max())
 
-    def _has_rested_long_enough(self, limiter: MotionLimiter, due_ns: int) -> bool:
-        """The resting pose has been repeated for long enough after a stop."""
-        if not limiter.at_rest:
-            return False
-        if self._rested_since_ns is None:
-            self._rested_since_ns = due_ns
-        return due_ns - self._rested_since_ns > self._settings.stop_silence_ms * NS_PER_MS
-
     def _judge_chunk(self, finding: Finding | None) -> None:
         self._streak.count(self._counted(finding))
         verdict = self._streak.verdict()
@@ -321,7 +319,8 @@ class Guard:
 
     def _welcome_chunks(self, now_ns: int) -> None:
         """Hold, and follow what is observed from now on; carefully at first, as after any engage."""
-        self._held_by_operator, self._has_followed, self._rest_at = False, False, None
+        self._held_by_operator, self._has_followed = False, False
+        self._rest.restart()
         self._streak.restart()
         self._timeline.open(now_ns)
         self._become(GuardState.HOLDING, None, WAITING_REASON)
@@ -339,7 +338,7 @@ class Guard:
         if self._state is not GuardState.STOPPED:
             self._timeline.close()
             self._steps.pause()
-            self._rested_since_ns = self._rest_at = None
+            self._rest.restart()
             self._become(GuardState.STOPPED, fault, reason)
 
     def _counted(self, finding: Finding | None) -> Finding | None:

@@ -12,7 +12,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile
 from svam_ros.control.guard_state import Command, WayToRest
-from svam_ros.control.trajectory_plan import MESSAGE_PERIOD_S, SETTINGS, TrajectoryPlan
+from svam_ros.control.trajectory_plan import POINT_SPACING_S, SETTINGS, TrajectoryPlan
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import command_message, trajectory_message
 from svam_ros.translation.commands import arm_command
@@ -103,18 +103,18 @@ class JointTrajectoryOutput:
 
     def send(self, set_points: SetPoints, steady_to_ros_ns: int, way_to_rest: WaysToRest) -> int | None:
         """See :class:`ArmOutput`."""
-        now_ns = time.monotonic_ns() + steady_to_ros_ns
-        if not self._plan.add(set_points, steady_to_ros_ns, now_ns):
+        now_ns = time.monotonic_ns()
+        if not self._plan.add(set_points, now_ns):
             return None
-        rest = way_to_rest(MESSAGE_PERIOD_S)
+        rest = way_to_rest(POINT_SPACING_S)
         if rest is None:
             return None
-        points = self._plan.points(rest)
+        points, stamp_ns = self._plan.points(rest), now_ns + steady_to_ros_ns
         for arm in ARM_NAMES:
             joints = self._cobot.arm_slice(arm)
             for group in arm_trajectories(self._profile, arm, joints, points, now_ns):
-                self._publishers[group.topic].publish(trajectory_message(group, now_ns))
-        return now_ns
+                self._publishers[group.topic].publish(trajectory_message(group, stamp_ns))
+        return stamp_ns
 
 
 OUTPUTS: dict[str, type[JointStateOutput] | type[JointTrajectoryOutput]] = {

@@ -31,6 +31,7 @@ from svam_ros.nodes.message_conversion import status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.real_time import apply_real_time
+from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
 from svam_ros.translation.chunks import read_chunk
@@ -73,9 +74,7 @@ class GuardNode(Node):
             self._profile.name,
             self.get_logger().info,
         )
-        # Set-points are stamped on the plan's clock. The offset to ROS time is fixed, so that the stamps
-        # keep the plan's even spacing.
-        self._steady_to_ros_ns = self._now_ros_ns() - time.monotonic_ns()
+        self._ros_clock = RosClock(self)
         self._commanding = False
         self._rejected_messages = 0
         self._news = FaultNews()
@@ -148,6 +147,7 @@ class GuardNode(Node):
             self._rejected_messages += 1
             self._brake_after("an input", error)
         try:
+            self._watch_clock()
             self._tick()
         except Exception as error:  # nor anything else: the next ticks must brake
             self._brake_after("sending a set-point", error)
@@ -223,6 +223,13 @@ class GuardNode(Node):
         self.get_logger().info("stop: an operator asked")
         return response
 
+    def _watch_clock(self) -> None:
+        by_s = self._ros_clock.jump_s()
+        if by_s is not None:
+            self._guard.clock_jumped(by_s, time.monotonic_ns())
+            self._note("clock", f"ROS time jumped by {by_s:+.3f} s")
+            self.get_logger().warning(f"ROS time jumped by {by_s:+.3f} s")
+
     # -- outputs --------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -242,7 +249,7 @@ class GuardNode(Node):
 
     def _send(self) -> None:
         set_points, rest = self._guard.set_points, self._guard.way_to_rest
-        stamp_ns = self._output.send(set_points, self._steady_to_ros_ns, rest)
+        stamp_ns = self._output.send(set_points, self._ros_clock.steady_to_ros_ns, rest)
         if stamp_ns is not None:
             self._guard.sent(stamp_ns)
 
@@ -265,7 +272,7 @@ class GuardNode(Node):
         self.get_logger().warning(text, throttle_duration_sec=1.0)
 
     def _now_ros_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
+        return self._ros_clock.now_ns()
 
 
 def _all_parameters() -> frozenset[str]:

@@ -13,13 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from svam_ros.bringup.shared_memory_health import close_shared_memory, port_is_lost
 from svam_ros.bringup.supervisor import PARENT_VARIABLE
 
 REFUSED_TO_START = 2
@@ -32,6 +33,18 @@ EXECUTOR_PERIOD_S = 0.01
 
 CALLBACKS_A_LOOK = 2
 """A service call never waits behind more than one timer."""
+
+
+HEARING_TRIES = 5
+"""A port is lost in the milliseconds in which it is made: seldom once, never five times."""
+TRIES_VARIABLE = "SVAM_HEARING_TRIES"
+
+PORT_SETTLES_S = 0.1
+"""Neighbours that still send to a dead node look at its port at the rate of their topics."""
+
+
+class DeafNodeError(RuntimeError):
+    """The node would be found by others and hear none of them, however often it was made anew."""
 
 
 class RunnableNode(Protocol):
@@ -64,16 +77,48 @@ def run_node(make_node: Callable[[], Node]) -> int:
     ``spin``. Streams of messages are polled in the cycle (``polled_subscriptions``).
     """
     _end_with_parent()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         try:
-            node = make_node()
-        except (ValueError, OSError, ImportError) as error:
+            node = _make_hearing_node(make_node)
+        except (ValueError, OSError, ImportError, DeafNodeError) as error:
             print(f"{error}", file=sys.stderr)
             return REFUSED_TO_START
         return _spin_until_finished(node)
     finally:
         rclpy.try_shutdown()
+
+
+def _make_hearing_node(make_node: Callable[[], Node]) -> Node:
+    """The node; where its port in shared memory was lost the process begins anew."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = make_node()
+    time.sleep(PORT_SETTLES_S)
+    if port_is_lost():
+        runnable: RunnableNode = node
+        runnable.release()
+        node.destroy_node()
+        rclpy.shutdown()
+        _begin_anew()
+    return node
+
+
+def _begin_anew() -> NoReturn:
+    """The same program in the same process, from its start: Fast DDS stumbles over what it left behind.
+
+    Raises:
+        DeafNodeError: it was begun often enough.
+    """
+    tries = int(os.environ.get(TRIES_VARIABLE, "1"))
+    if tries >= HEARING_TRIES:
+        raise DeafNodeError(
+            f"other processes have deleted this node's port in shared memory {tries} times, so that it "
+            f"would hear nobody: end all ROS processes, then run 'rm /dev/shm/fastdds_*'"
+        )
+    print("this node's port in shared memory was deleted by another process: beginning anew", file=sys.stderr)
+    sys.stderr.flush()
+    close_shared_memory()
+    os.environ[TRIES_VARIABLE] = str(tries + 1)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line
 
 
 def _spin_until_finished(node: Node) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from svam_ros.control.chunk_schedule import ScheduleSettings
-from svam_ros.control.faults import Finding
+from svam_ros.control.faults import Fault, Finding
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes.inference_loop import InferenceLoop
 from svam_ros.profiling.latency_histogram import summarize_stages
@@ -23,6 +23,16 @@ def policy_summary(loop: InferenceLoop | None, fault: Finding | None) -> tuple[b
     if waiting_for:
         return DiagnosticStatus.WARN, f"no chunk for a second: waiting for {waiting_for}"
     return DiagnosticStatus.OK, "making chunks"
+
+
+def policy_faults(
+    finding: Finding | None, found: Iterable[Fault], counts: Mapping[Fault, int]
+) -> dict[str, object]:
+    """What is wrong now, what was found since the last message, and how often each fault was."""
+    values: dict[str, object] = {f"fault {fault.name}": count for fault, count in counts.items()}
+    values["fault"] = finding.fault.name if finding else ""
+    values["found"] = " ".join(fault.name for fault in found)
+    return values
 
 
 def policy_values(

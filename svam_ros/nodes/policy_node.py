@@ -40,10 +40,11 @@ from svam_ros.nodes.image_decoders import choose_raw_decoder
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
-from svam_ros.nodes.policy_diagnostics import policy_summary, policy_values
+from svam_ros.nodes.policy_diagnostics import policy_faults, policy_summary, policy_values
 from svam_ros.nodes.policy_model import policy_model
 from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
+from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
 from svam_ros.translation.images import camera_frame, decode_compressed_image
@@ -92,6 +93,7 @@ class PolicyNode(LifecycleNode):
         self._faults: Counter[Fault] = Counter()
         self._news = FaultNews()
         self._recent_stages_ms: deque[dict[str, float]] = deque(maxlen=DIAGNOSED_CHUNKS)
+        self._ros_clock = RosClock(self)
         self.create_timer(WATCH_PERIOD_S, self._watch_loop)
 
     # -- lifecycle ------------------------------------------------------------------------------
@@ -130,6 +132,10 @@ class PolicyNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the inference thread under a new run id."""
+        self._start_loop()
+        return super().on_activate(state)
+
+    def _start_loop(self) -> None:
         parameters = read_parameters(self, PolicyParameters)
         assert self._engine is not None
         assert self._schedule is not None
@@ -143,7 +149,7 @@ class PolicyNode(LifecycleNode):
             settings,
             ChunkSchedule(self._schedule),
             CameraWatch(self._cobot),
-            self._now_ns,
+            self._ros_clock.now_ns,
             self._publish_chunk,
             self._publish_timing,
             self._warn,
@@ -152,7 +158,6 @@ class PolicyNode(LifecycleNode):
             self._loop.set_instruction(check_instruction(parameters.instruction))
         self._loop.start()
         self.get_logger().info(f"active: run {settings.run_id}")
-        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the pass that runs and make no more chunks."""
@@ -223,7 +228,8 @@ class PolicyNode(LifecycleNode):
         if self._loop is None or self._profile is None:
             return
         try:
-            self._loop.add_reading(arm, read_joint_state(message, self._profile, arm, self._now_ns()))
+            arrived_ns = self._ros_clock.now_ns()
+            self._loop.add_reading(arm, read_joint_state(message, self._profile, arm, arrived_ns))
         except RejectedMessage as error:
             self._refuse(Finding(Fault.JOINT_STATES_MALFORMED, str(error)))
 
@@ -250,24 +256,20 @@ class PolicyNode(LifecycleNode):
         values["input_digest"] = timing.input_digest
         self._recent_stages_ms.append(timing.stages_ms)
         self._timing_publisher.publish(
-            status_message(graph.TIMING_STATUS, "", values, self._now_ns(), DiagnosticStatus.OK)
+            status_message(graph.TIMING_STATUS, "", values, self._ros_clock.now_ns(), DiagnosticStatus.OK)
         )
 
     def _publish_diagnostics(self, finding: Finding | None, found: Iterable[Fault]) -> None:
         level, text = policy_summary(self._loop, finding)
-        values: dict[str, object] = dict(self._loop.counters) if self._loop else {}
-        values |= policy_values(self._engine, self._schedule, self._recent_stages_ms)
-        values |= {f"fault {fault.name}": count for fault, count in self._all_faults().items()}
+        values = policy_values(self._engine, self._schedule, self._recent_stages_ms)
+        values |= policy_faults(finding, found, self._all_faults())
+        values |= {} if self._loop is None else self._loop.counters
         values["messages_rejected"] = self._rejected_messages
-        values["fault"] = finding.fault.name if finding else ""
-        values["found"] = " ".join(fault.name for fault in found)
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
-        self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, self._now_ns(), level))
+        stamp_ns = self._ros_clock.now_ns()
+        self._diagnostics.publish(status_message(graph.POLICY_NODE, text, values, stamp_ns, level))
 
     # -- the rest -------------------------------------------------------------------------------
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=1.0)
@@ -277,7 +279,18 @@ class PolicyNode(LifecycleNode):
             return frozenset()
         return frozenset(d.name for d in describe(PolicyParameters)) - {INSTRUCTION_PARAMETER}
 
+    def _watch_clock(self) -> None:
+        """After a jump of ROS time a new run begins: the old one's stamps say nothing any more."""
+        if (by_s := self._ros_clock.jump_s()) is None or self._loop is None:
+            return
+        self._faults[Fault.CLOCK_JUMPED] += 1
+        self._warn(f"{Finding(Fault.CLOCK_JUMPED, f'by {by_s:+.3f} s')}; a new run begins")
+        self._stop_loop()
+        if self._engine is not None:
+            self._start_loop()
+
     def _watch_loop(self) -> None:
+        self._watch_clock()
         finding, counts, now_ns = self._finding(), self._all_faults(), time.monotonic_ns()
         fault = finding.fault if finding else None
         if self._news.due(fault, counts, now_ns):

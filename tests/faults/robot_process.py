@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
 from support.fake_cobot import FakeCobot
 
@@ -57,6 +58,8 @@ class FaultyCobot(FakeCobot):
                 self._states_mode = how
             elif what == "blocked":
                 self._blocked = None if how is None else (int(how), float(self.positions[int(how)]))
+            elif what == "clock":
+                self.node.set_parameters([Parameter("use_sim_time", value=how == "topic")])
             elif what == "place":
                 self.positions = np.array(how, dtype=np.float64)
             else:

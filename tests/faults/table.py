@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faults.camera_rows
 import faults.chunk_rows
+import faults.clock_rows
 import faults.guard_rows
 import faults.joint_state_rows
 import faults.policy_rows

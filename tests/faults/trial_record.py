@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from svam_ros.control.faults import Fault
 from svam_ros.profiling.motion_audit import MotionAudit, arm_limits, audit_commands, worst_of
 from svam_ros.profiling.verdicts import MAX_JERK_RATIO, MAX_LIMIT_EXCESS, MAX_LIMIT_RATIO
 
+JUMP_NS = 10**9
+NEAR = 50
+"""Set-points."""
 STILL_RAD = 1e-4
 """Arms that stay this near to where they end are at rest."""
 
@@ -62,6 +65,11 @@ class TrialRecord:
                 for arm, track in self.commands.items()
             ]
         )
+
+    def rejoined(self) -> TrialRecord:
+        """The same where ROS time never jumped: commands behind a jump are stamped as if time had gone on."""
+        commands = {arm: replace(track, stamp_ns=_rejoined(track)) for arm, track in self.commands.items()}
+        return replace(self, commands=commands)
 
     def violations(self, cobot: Cobot) -> list[str]:
         """Of what must hold whatever happens: finite, inside the limits, no faster than allowed, no steps."""
@@ -118,6 +126,21 @@ class TrialRecord:
             if len(speeds):
                 worst = max(worst, float((speeds / limits)[:, :6].max()))
         return worst
+
+
+def _rejoined(track: Track) -> NDArray[np.int64]:
+    """Stamps without the jumps of their clock, which nothing that was heard took part in.
+
+    How far it jumped is the difference of what stamps were ahead before and after; steps are whole periods.
+    """
+    steps_ns = np.diff(track.stamp_ns)
+    ahead_ns = track.stamp_ns - track.heard_ns
+    period_ns = int(np.median(steps_ns))
+    for index in np.flatnonzero(np.abs(np.diff(ahead_ns)) > JUMP_NS):
+        before, after = ahead_ns[max(0, index - NEAR) : index + 1], ahead_ns[index + 1 : index + 1 + NEAR]
+        jumped_ns = np.median(after) - np.median(before)
+        steps_ns[index] = max(1, round((steps_ns[index] - jumped_ns) / period_ns)) * period_ns
+    return track.stamp_ns[0] + np.concatenate([[0], np.cumsum(steps_ns)])
 
 
 def _track(arrays: Any, name: str) -> Track:

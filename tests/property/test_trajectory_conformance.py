@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.guard_rig import GuardRig, feed, steady
 from support.trajectory_controller import TrajectoryController, TrajectoryRefused, check_rules
 
 from svam_ros.cobot import ARM_NAMES, load_cobot, load_robot_profile
 from svam_ros.control.guard import GuardSettings, GuardState
-from svam_ros.control.trajectory_plan import COMMIT_AHEAD_MS, MESSAGE_PERIOD_S, SETTINGS, TrajectoryPlan
+from svam_ros.control.trajectory_plan import COMMIT_AHEAD_MS, POINT_SPACING_S, SETTINGS, TrajectoryPlan
 from svam_ros.translation.trajectories import JointGroupTrajectory, arm_trajectories
 from svam_ros.types import PlannedPoints
 
@@ -76,9 +76,9 @@ class Bench:
         if command is None:
             return
         now_ns = self.rig.clock.now_ns()
-        if not self.plan.add(self.rig.guard.set_points, 0, now_ns):
+        if not self.plan.add(self.rig.guard.set_points, now_ns):
             return
-        points = self.plan.points(self.rig.guard.way_to_rest(MESSAGE_PERIOD_S))
+        points = self.plan.points(self.rig.guard.way_to_rest(POINT_SPACING_S))
         self.messages += 1
         for arm in ARM_NAMES:
             for group in arm_trajectories(PROFILE, arm, COBOT.arm_slice(arm), points, now_ns):
@@ -142,12 +142,17 @@ def test_a_guard_that_is_gone_leaves_arms_that_brake_by_themselves():
     assert not bench.velocities[-1].any()
 
 
+@example(  # Set-points that were computed at a wake-up, and not sent, left a gap behind the next.
+    delays_ms=[0, 0, 0, 0, 44, 2, 2, 4.3, 8.7, 11, 13, 16, 17, 19, 22, 23, 5, 1, 44, 0, 44],
+    offset=0.5,
+    stop_after_ms=551,
+)
 @given(
     delays_ms=st.lists(st.floats(0.0, 45.0), max_size=60),
     offset=st.floats(0.2, 1.2),
     stop_after_ms=st.integers(300, 2500),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_however_late_it_wakes_all_is_accepted_and_within_the_limits(delays_ms, offset, stop_after_ms):
     bench = Bench()
     assert bench.rig.engage() == []

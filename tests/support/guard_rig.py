@@ -30,10 +30,11 @@ class GuardRig:
         self.measured = self.cobot.home.copy() if start is None else start.copy()
         self.commands: list[Command] = []
         self.joint_states_arrive = True
+        self.ros_to_steady_ns = ROS_TO_STEADY_NS
 
     @property
     def ros_now_ns(self) -> int:
-        return self.clock.now_ns() - ROS_TO_STEADY_NS
+        return self.clock.now_ns() - self.ros_to_steady_ns
 
     def observe(self, age_ms: float = 0.0) -> Finding | None:
         """Joint states of both arms, measured ``age_ms`` ago; the first that is refused ends it."""
@@ -48,14 +49,14 @@ class GuardRig:
         """A joint state of one arm with this stamp."""
         positions = self.measured[self.cobot.arm_slice(arm)]
         reading = ArmReading(positions, np.zeros(7), stamp_ns)
-        return self.guard.observe_arm(arm, reading, ROS_TO_STEADY_NS, self.clock.now_ns())
+        return self.guard.observe_arm(arm, reading, self.ros_to_steady_ns, self.clock.now_ns())
 
     def engage(self) -> list[Finding]:
         self.observe()
         return self.guard.engage(self.clock.now_ns())
 
     def submit(self, chunk: ActionChunk) -> Finding | None:
-        return self.guard.submit(chunk, ROS_TO_STEADY_NS, self.clock.now_ns())
+        return self.guard.submit(chunk, self.ros_to_steady_ns, self.clock.now_ns())
 
     def chunk(self, actions: FloatArray, sequence: int, age_ms: float = 0.0, **fields: object) -> ActionChunk:
         """A chunk that was observed ``age_ms`` ago."""

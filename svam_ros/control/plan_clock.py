@@ -1,0 +1,47 @@
+"""Steady time in terms of ROS time: followed slowly for evenly spaced stamps, and watched for jumps.
+
+Motion is planned in steady time. ROS time is set by others: NTP slews and steps it, and a simulation may
+set it anew.
+"""
+
+from __future__ import annotations
+
+from svam_ros.control.clocks import NS_PER_MS, NS_PER_S
+
+JUMP_MS = 100.0
+"""A difference above this is a jump: ntpd steps a clock that is more than 128 ms off, and slews it otherwise
+(STEPT of RFC 5905); ROS time from a topic comes in steps of a few milliseconds."""
+UNNOTICED_MS = 2.0
+"""Smaller differences are left alone: reading two clocks takes a moment."""
+FASTEST_SLEW = 1e-3
+"""Seconds a second: twice what Linux slews a clock by (500 ppm, adjtimex(2))."""
+
+
+class PlanClock:
+    """Where steady time lies in ROS time.
+
+    Args:
+        now_ns: steady time.
+        now_ros_ns: ROS time at that moment.
+    """
+
+    def __init__(self, now_ns: int, now_ros_ns: int) -> None:
+        self.steady_to_ros_ns = now_ros_ns - now_ns
+        """Add this to steady time to get ROS time."""
+        self._followed_ns = now_ns
+
+    def follow(self, now_ns: int, now_ros_ns: int) -> float | None:
+        """Take in what both clocks say at one moment.
+
+        Returns:
+            By how many seconds ROS time jumped; ``None`` where it did not.
+        """
+        ahead_ns = now_ros_ns - now_ns - self.steady_to_ros_ns
+        elapsed_ns, self._followed_ns = now_ns - self._followed_ns, now_ns
+        if abs(ahead_ns) > JUMP_MS * NS_PER_MS:
+            self.steady_to_ros_ns += ahead_ns
+            return ahead_ns / NS_PER_S
+        if abs(ahead_ns) > UNNOTICED_MS * NS_PER_MS:
+            most_ns = round(FASTEST_SLEW * elapsed_ns)
+            self.steady_to_ros_ns += max(-most_ns, min(most_ns, ahead_ns))
+        return None

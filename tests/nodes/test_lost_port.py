@@ -1,0 +1,72 @@
+"""A node whose port in shared memory is deleted as it is made: it makes another, and hears."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from support.fake_cobot import FakeCobot
+from support.processes import spec
+
+from svam_ros import graph
+from svam_ros.bringup.shared_memory import SHARED_MEMORY, segments, segments_of
+from svam_ros.cobot import load_robot_profile
+from svam_ros.nodes.robot_operator import Operator
+
+PROFILE = load_robot_profile("cobot_magic")
+
+
+class Deleter:
+    """Deletes every port of shared memory that is made from now on, so often as asked."""
+
+    def __init__(self, times: int) -> None:
+        self._left, self._known = times, self._ports()
+        self.deleted: list[Path] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(0.001) and self._left:
+            for port in sorted(self._ports() - self._known)[: self._left]:
+                port.unlink(missing_ok=True)
+                self.deleted.append(port)
+                self._left -= 1
+
+    @staticmethod
+    def _ports() -> set[Path]:
+        """Of this domain's participants."""
+        first = 7400 + 250 * int(os.environ["ROS_DOMAIN_ID"])
+        found = {SHARED_MEMORY / f"fastdds_port{number}" for number in range(first, first + 250)}
+        return {path for path in found if path.exists()}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_node_that_lost_its_port_is_made_anew_and_hears(supervisor, times):
+    robot, operator = FakeCobot(PROFILE, camera=False), Operator(PROFILE)
+    deleter = Deleter(times)
+    supervisor.start(spec(graph.GUARD_NODE))
+    operator.wait_until("joint states", lambda: "joint_state_age_ms" in operator.motion, 30.0)
+    deleter.close()
+    assert len(deleter.deleted) == times
+    assert segments_of(supervisor.pids()) <= segments()
+    assert operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE) == "engaged"
+    operator.close()
+    robot.close()
+
+
+def test_a_node_that_can_never_hear_says_so_and_does_not_start(supervisor):
+    deleter = Deleter(times=1000)
+    supervisor.start(spec(graph.GUARD_NODE))
+    deadline = threading.Event()
+    for _ in range(300):
+        if supervisor.exit_code(graph.GUARD_NODE) is not None:
+            break
+        deadline.wait(0.1)
+    deleter.close()
+    assert supervisor.exit_code(graph.GUARD_NODE) == 2
+    assert "hear nobody: end all ROS processes" in supervisor.last_words(graph.GUARD_NODE)
