@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from svam_ros.bringup.python_path import shadowed_by_python_path
+from svam_ros.bringup.reach import discovery_range
 from svam_ros.bringup.ros_environment import (
     SHARED_MEMORY_PROFILE,
     RosEnvironmentError,
@@ -214,7 +215,7 @@ def check_shared_memory(free_bytes: int | None = None) -> CheckResult:
 def check_discovery(user: Mapping[str, str] | None = None) -> CheckResult:
     """How far the launch files' nodes look for others; the demo always stays on this machine."""
     user = os.environ if user is None else user
-    chosen = user.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
+    chosen = discovery_range(user)
     if chosen == "OFF":
         advice = "unset ROS_AUTOMATIC_DISCOVERY_RANGE; the demo ignores it"
         return CheckResult("discovery", "note", "is off: launched nodes cannot find each other", advice)
