@@ -224,6 +224,8 @@ class GuardParameters(RealTimeParameters, TunableGuardSettings):
     """Rate of set-points to the drivers, 25 to 200 Hz; 0 takes the profile's rate."""
     black_box: str = ""
     """Folder for the last ten seconds before every hold and stop; empty: svam_black_box beside ROS's logs."""
+    autostart: bool = True
+    """Configure and activate at start; False: an operator or a launch file leads the node."""
 
 
 @dataclass(frozen=True)

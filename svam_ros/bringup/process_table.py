@@ -53,6 +53,8 @@ class RobotOptions(RealTimeParameters):
     """Weight of the mean of older predictions in the steps of a chunk that they reach."""
     black_box: str = ""
     """Folder for the last ten seconds before every hold and stop; empty: svam_black_box beside ROS's logs."""
+    autostart: bool = True
+    """guard_node configures and activates itself; False: an operator leads it."""
     instruction: str = ""
     """What to do, in words. Empty: wait for one on the instruction topic."""
     namespace: str = ""
@@ -87,7 +89,7 @@ class ProcessSpec:
     module: str
     """As in ``python -m <module>``."""
     managed: bool
-    """A lifecycle node: configure and activate it."""
+    """A lifecycle node to be configured and activated from outside; with ``autostart`` it needs nobody."""
     parameters: dict[str, bool | int | float | str]
     namespace: str
     remappings: tuple[tuple[str, str], ...]
@@ -119,6 +121,7 @@ def robot_processes(options: RobotOptions) -> tuple[ProcessSpec, ...]:
             "limits": options.limits,
             "command_rate_hz": options.command_rate_hz,
             "black_box": options.black_box,
+            "autostart": options.autostart,
             "lock_memory": options.lock_memory,
             "fifo_priority": options.fifo_priority,
             "cpu_core": options.cpu_core,

@@ -240,6 +240,11 @@ class Guard:
         )
 
     @property
+    def is_silent(self) -> bool:
+        """Nothing is sent before the next engage: there was none, or a stop has led to rest and silence."""
+        return self._limiter is None
+
+    @property
     def measured(self) -> FloatArray | None:
         """``(14,)`` newest measured joints; ``None`` before both arms have reported."""
         return self._joints.positions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -44,6 +44,9 @@ class ArmOutput(Protocol):
             Stamp of the message to each arm, where one went out.
         """
 
+    def close(self) -> None:
+        """Close what was opened to send."""
+
 
 class JointStateOutput:
     """Single set-points for the drivers of AgileX: the arms go there, and stay where the last one is."""
@@ -52,7 +55,7 @@ class JointStateOutput:
     guard_settings: Mapping[str, float | int] = {}
 
     def __init__(self, node: Node, profile: RobotProfile, cobot: Cobot) -> None:
-        self._profile, self._cobot = profile, cobot
+        self._node, self._profile, self._cobot = node, profile, cobot
         self.topics: dict[str, tuple[str, ...]] = {
             arm: (profile.arms[arm].command_topic,) for arm in ARM_NAMES
         }
@@ -73,6 +76,10 @@ class JointStateOutput:
             publisher.publish(command_message(set_point, stamp_ns))
         return stamp_ns
 
+    def close(self) -> None:
+        """See :class:`ArmOutput`."""
+        _destroy(self._node, self._publishers.values())
+
 
 class JointTrajectoryOutput:
     """Trajectories for ros2_control's joint_trajectory_controller, each with its own way to rest.
@@ -85,7 +92,7 @@ class JointTrajectoryOutput:
     guard_settings: Mapping[str, float | int] = SETTINGS
 
     def __init__(self, node: Node, profile: RobotProfile, cobot: Cobot) -> None:
-        self._profile, self._cobot = profile, cobot
+        self._node, self._profile, self._cobot = node, profile, cobot
         self.topics: dict[str, tuple[str, ...]] = {
             arm: tuple(
                 topic
@@ -115,6 +122,15 @@ class JointTrajectoryOutput:
             for group in arm_trajectories(self._profile, arm, joints, points, now_ns):
                 self._publishers[group.topic].publish(trajectory_message(group, stamp_ns))
         return stamp_ns
+
+    def close(self) -> None:
+        """See :class:`ArmOutput`."""
+        _destroy(self._node, self._publishers.values())
+
+
+def _destroy(node: Node, publishers: Iterable[Any]) -> None:
+    for publisher in publishers:
+        node.destroy_publisher(publisher)
 
 
 OUTPUTS: dict[str, type[JointStateOutput] | type[JointTrajectoryOutput]] = {

@@ -31,20 +31,14 @@ from svam_ros.nodes.polled_subscriptions import PolledSubscriptions, PollingThre
 T = TypeVar("T")
 POLL_S = 0.02
 
-TRANSITIONS = {
-    "configure": Transition.TRANSITION_CONFIGURE,
-    "activate": Transition.TRANSITION_ACTIVATE,
-    "deactivate": Transition.TRANSITION_DEACTIVATE,
-    "cleanup": Transition.TRANSITION_CLEANUP,
-}
-
 RESULTS = {
     "configure": "inactive",
     "activate": "active",
     "deactivate": "inactive",
     "cleanup": "unconfigured",
+    "shutdown": "finalized",
 }
-"""State that a transition leads to, by its label in lifecycle_msgs."""
+"""State that a transition leads to, both by their labels in lifecycle_msgs."""
 
 ANSWER_PATIENCE_S = 4.0
 """Far longer than any of our services takes to answer."""
@@ -113,22 +107,25 @@ class Operator:
     # -- requests -------------------------------------------------------------------------------
 
     def transition(self, node_name: str, transition: str, timeout_s: float) -> None:
-        """Lead a managed node through ``configure``, ``activate``, ``deactivate`` or ``cleanup``.
+        """Lead a managed node through one of the transitions in :data:`RESULTS`.
 
         Raises:
             TransitionRefused: the node could not.
         """
-        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-        target = RESULTS[transition]
+        request = ChangeState.Request(transition=Transition(label=transition))
 
         def done_anyway() -> bool:
-            state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), timeout_s)
-            return bool(state.current_state.label == target)
+            return self.lifecycle_state(node_name, timeout_s) == RESULTS[transition]
 
         response = self._call(ChangeState, f"{node_name}/change_state", request, timeout_s, done_anyway)
         # Where a request was repeated, the first may have done it, and the second then cannot.
         if response is not None and not response.success and not done_anyway():
             raise TransitionRefused(f"{node_name} could not {transition}")
+
+    def lifecycle_state(self, node_name: str, timeout_s: float = 5.0) -> str:
+        """Where a managed node is, by its label in lifecycle_msgs."""
+        state = self._call(GetState, f"{node_name}/get_state", GetState.Request(), timeout_s)
+        return str(state.current_state.label)
 
     def trigger(self, node_name: str, service: str, timeout_s: float = 5.0) -> str:
         """Call one of the Trigger services, such as ``graph.ENGAGE_SERVICE``; returns its message.

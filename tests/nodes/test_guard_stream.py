@@ -66,12 +66,13 @@ raise SystemExit(guard_node.main())
 """
 
 FAILING_SERVICE = """
+import svam_ros.control.guard as guard
 import svam_ros.nodes.guard_node as guard_node
 
 def hold(_guard):
     raise RuntimeError("injected")
 
-guard_node.Guard.hold = hold
+guard.Guard.hold = hold
 raise SystemExit(guard_node.main())
 """
 
