@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -15,6 +15,7 @@ from svam_ros.control.guard_state import Command, WayToRest
 from svam_ros.control.trajectory_plan import POINT_SPACING_S, SETTINGS, TrajectoryPlan
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import command_message, trajectory_message
+from svam_ros.nodes.passing_publishers import create_publisher, destroy_publishers
 from svam_ros.translation.commands import arm_command
 from svam_ros.translation.trajectories import arm_trajectories
 
@@ -60,7 +61,7 @@ class JointStateOutput:
             arm: (profile.arms[arm].command_topic,) for arm in ARM_NAMES
         }
         self._publishers = {
-            arm: node.create_publisher(JointState, topic, qos.JOINT_OUTPUT)
+            arm: create_publisher(node, JointState, topic, qos.JOINT_OUTPUT)
             for arm, topics in self.topics.items()
             for topic in topics
         }
@@ -78,7 +79,7 @@ class JointStateOutput:
 
     def close(self) -> None:
         """See :class:`ArmOutput`."""
-        _destroy(self._node, self._publishers.values())
+        destroy_publishers(self._node, self._publishers.values())
 
 
 class JointTrajectoryOutput:
@@ -102,7 +103,7 @@ class JointTrajectoryOutput:
             for arm in ARM_NAMES
         }
         self._publishers: dict[str, Any] = {
-            topic: node.create_publisher(JointTrajectory, topic, qos.JOINT_OUTPUT)
+            topic: create_publisher(node, JointTrajectory, topic, qos.JOINT_OUTPUT)
             for topics in self.topics.values()
             for topic in topics
         }
@@ -125,12 +126,7 @@ class JointTrajectoryOutput:
 
     def close(self) -> None:
         """See :class:`ArmOutput`."""
-        _destroy(self._node, self._publishers.values())
-
-
-def _destroy(node: Node, publishers: Iterable[Any]) -> None:
-    for publisher in publishers:
-        node.destroy_publisher(publisher)
+        destroy_publishers(self._node, self._publishers.values())
 
 
 OUTPUTS: dict[str, type[JointStateOutput] | type[JointTrajectoryOutput]] = {

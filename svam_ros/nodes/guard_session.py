@@ -26,6 +26,7 @@ from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.arm_output import OUTPUTS, ArmOutput
 from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
 from svam_ros.nodes.message_conversion import status_message
+from svam_ros.nodes.passing_publishers import create_publisher, destroy_publishers
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
@@ -95,8 +96,8 @@ class GuardSession:
         undo.callback(self._keep_what_the_black_box_holds)
 
     def _open_interfaces(self, undo: ExitStack) -> None:
-        self._motion = self._node.create_publisher(DiagnosticArray, graph.MOTION_TOPIC, qos.STATUS)
-        undo.callback(self._node.destroy_publisher, self._motion)
+        self._motion = create_publisher(self._node, DiagnosticArray, graph.MOTION_TOPIC, qos.STATUS)
+        undo.callback(destroy_publishers, self._node, [self._motion])
         self._inputs = PolledSubscriptions(self._node)
         undo.callback(self._inputs.close)
         for arm in ARM_NAMES:

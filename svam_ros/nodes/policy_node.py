@@ -174,6 +174,12 @@ class PolicyNode(LifecycleNode):
         self._free()
         return super().on_shutdown(state)
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition has failed half way: free everything, back to unconfigured."""
+        self.get_logger().error("a transition failed half way; unconfigured")
+        self._free()
+        return super().on_error(state)
+
     # -- process --------------------------------------------------------------------------------
 
     def request_shutdown(self) -> None:

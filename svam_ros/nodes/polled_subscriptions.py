@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -49,7 +49,7 @@ class PolledSubscriptions:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._group = _LeftOutOfExecutors()
+        self._new_groups()
         self._polled: tuple[_Polled, ...] = ()
 
     def subscribe(
@@ -69,8 +69,8 @@ class PolledSubscriptions:
         )
         # Events (incompatible quality of service, say) go on through the executor.
         for handler in subscription.event_handlers:
-            handler.callback_group = self._node.default_callback_group
-            self._node.default_callback_group.add_entity(handler)
+            handler.callback_group = self._events
+            self._events.add_entity(handler)
         self._polled = (*self._polled, _Polled(subscription, callback, max(1, qos.depth)))
 
     def poll(self) -> None:
@@ -87,6 +87,11 @@ class PolledSubscriptions:
         doomed, self._polled = self._polled, ()
         for polled in doomed:
             self._node.destroy_subscription(polled.subscription)
+        self._new_groups()
+
+    def _new_groups(self) -> None:
+        """A callback group of rclpy keeps a trace of every entity that it ever had: none outlives its own."""
+        self._group, self._events = _LeftOutOfExecutors(), MutuallyExclusiveCallbackGroup()
 
 
 class PollingThread:
