@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
-from functools import wraps
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -25,6 +23,7 @@ from svam_ros.nodes.message_conversion import status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.real_time import apply_real_time
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
+from svam_ros.nodes.transitions import failing_aloud
 from svam_ros.parameters import GuardParameters, RealTimeParameters, describe
 
 SHUTDOWN_PATIENCE_S = 1.0
@@ -42,22 +41,6 @@ _BEFORE_ENGAGE = {
     "finalized": "start its process anew",
 }
 """What an operator has to do with a node in this state."""
-
-Transition = Callable[["GuardNode", LifecycleState], TransitionCallbackReturn]
-
-
-def _failing_aloud(transition: Transition) -> Transition:
-    """Say what a transition raises: rclpy makes an error of it without a word."""
-
-    @wraps(transition)
-    def told(node: GuardNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception as error:
-            node.get_logger().error(f"{transition.__name__} failed: {error!r}")
-            raise
-
-    return told
 
 
 class GuardNode(LifecycleNode):
@@ -124,7 +107,7 @@ class GuardNode(LifecycleNode):
         self.get_logger().info("active; not engaged")
         return super().on_activate(state)
 
-    @_failing_aloud
+    @failing_aloud
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Brake; refused where the arms do not come to rest in time, and then they go on braking."""
         assert self._session is not None
@@ -135,20 +118,20 @@ class GuardNode(LifecycleNode):
         self.get_logger().info("inactive")
         return super().on_deactivate(state)
 
-    @_failing_aloud
+    @failing_aloud
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close everything: back to unconfigured."""
         self._close_session()
         return super().on_cleanup(state)
 
-    @_failing_aloud
+    @failing_aloud
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Brake, and close everything for good."""
         self._brake_and_close("the guard was shut down")
         self._finalized = True
         return super().on_shutdown(state)
 
-    @_failing_aloud
+    @failing_aloud
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A transition has failed half way: brake, close everything, back to unconfigured."""
         self._brake_and_close("a transition failed")

@@ -46,6 +46,7 @@ from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
+from svam_ros.nodes.transitions import failing_aloud
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
 from svam_ros.translation.images import camera_frame, decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
@@ -130,6 +131,7 @@ class PolicyNode(LifecycleNode):
         )
         return super().on_configure(state)
 
+    @failing_aloud
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the inference thread under a new run id."""
         self._start_loop()
@@ -159,16 +161,19 @@ class PolicyNode(LifecycleNode):
         self._loop.start()
         self.get_logger().info(f"active: run {settings.run_id}")
 
+    @failing_aloud
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish the pass that runs and make no more chunks."""
         self._stop_loop()
         return super().on_deactivate(state)
 
+    @failing_aloud
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the engine: back to unconfigured."""
         self._free()
         return super().on_cleanup(state)
 
+    @failing_aloud
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything."""
         self._free()
@@ -176,7 +181,6 @@ class PolicyNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A transition has failed half way: free everything, back to unconfigured."""
-        self.get_logger().error("a transition failed half way; unconfigured")
         self._free()
         return super().on_error(state)
 

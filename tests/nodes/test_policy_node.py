@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -264,6 +265,48 @@ def test_configure_fails_with_one_sentence_that_says_why(bench, supervisor, para
         operator.transition(graph.POLICY_NODE, "configure", 30.0)
     assert words in supervisor.last_words(graph.POLICY_NODE, lines=1)
     assert supervisor.failed_child() is None
+
+
+ACTIVATE_FAILS_ONCE = """
+import svam_ros.nodes.inference_loop as inference_loop
+import svam_ros.nodes.policy_node as policy_node
+
+start, calls = inference_loop.InferenceLoop.start, 0
+
+def failing(loop):
+    global calls
+    calls += 1
+    if calls == 1:
+        raise RuntimeError("injected")
+    start(loop)
+
+inference_loop.InferenceLoop.start = failing
+raise SystemExit(policy_node.main())
+"""
+
+
+def test_a_transition_that_fails_half_way_is_said_and_the_policy_can_be_configured_again(
+    ros_domain, tmp_path
+):
+    (tmp_path / "failing_policy.py").write_text(ACTIVATE_FAILS_ONCE)
+    path = os.pathsep.join(filter(None, (str(tmp_path), ros_domain.get("PYTHONPATH", ""))))
+    supervisor = Supervisor({**ros_domain, "PYTHONPATH": path}, tmp_path / "logs")
+    robot, operator = FakeCobot(PROFILE), Operator(PROFILE)
+    try:
+        process = spec(graph.POLICY_NODE, model=SINE, instruction="swing")
+        supervisor.start(replace(process, module="failing_policy"))
+        operator.transition(graph.POLICY_NODE, "configure", 30.0)
+        with pytest.raises(OperatorError, match="could not activate"):
+            operator.transition(graph.POLICY_NODE, "activate", 10.0)
+        assert operator.lifecycle_state(graph.POLICY_NODE) == "unconfigured"
+        assert "on_activate failed: RuntimeError('injected')" in supervisor.last_words(graph.POLICY_NODE)
+        for transition in ("configure", "activate"):
+            operator.transition(graph.POLICY_NODE, transition, 30.0)
+        wait_for(lambda: len(robot.heard.chunks) > 0, 10.0, "a chunk")
+    finally:
+        supervisor.stop([])
+        operator.close()
+        robot.close()
 
 
 def test_parameters_are_fixed_while_the_node_is_configured_but_the_instruction_is_not(bench):
