@@ -81,7 +81,6 @@ def motion_table() -> str:
         "fault": "Name of the fault behind `reason`; empty where an operator or nobody is.",
         "joint_state_age_ms": "Age of the joint states by their stamp, the older arm's; absent before both.",
         "lifecycle": "`active` or `inactive`; only an active guard can be engaged.",
-        "commanding": "Whether set-points are being sent.",
         "messages_rejected": "Chunks and joint states that could not be read.",
         "chunks_late": "Chunks of which every step was past when they arrived.",
         "fault NAME": f"{per_fault} NAME is one of those below; only found ones are listed.",

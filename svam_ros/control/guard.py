@@ -229,6 +229,7 @@ class Guard:
             reason=self._reason,
             fault=self._fault,
             at_rest=self._limiter is None or self._limiter.at_rest,
+            commanding=self._limiter is not None,
             joint_state_age_ms=self._joints.age_ms(now_ns),
             chunks_accepted=self._timeline.chunks_accepted,
             steps_executed=self._steps.executed,
@@ -238,11 +239,6 @@ class Guard:
             late_ticks=self._late_ticks,
             faults=dict(self._faults),
         )
-
-    @property
-    def is_silent(self) -> bool:
-        """Nothing is sent before the next engage: there was none, or a stop has led to rest and silence."""
-        return self._limiter is None
 
     @property
     def measured(self) -> FloatArray | None:

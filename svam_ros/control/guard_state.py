@@ -68,6 +68,8 @@ class GuardStatus:
     """The fault behind ``reason``; ``None`` where an operator or nobody is."""
     at_rest: bool
     """The last set-point stands still, or there is none."""
+    commanding: bool
+    """Set-points are being sent: from an engage until a stop has led to rest and silence."""
     joint_state_age_ms: float | None
     """Age of the joint states by their stamp, the older arm's; ``None`` before both have reported."""
     chunks_accepted: int

@@ -134,7 +134,7 @@ class GuardSession:
     @property
     def is_silent(self) -> bool:
         """Nothing is sent to the arms before the next engage."""
-        return self._guard.is_silent
+        return not self._guard.status(time.monotonic_ns()).commanding
 
     def engage(self) -> list[str]:
         """Let chunks move the arms; gives the reasons why not, none when engaged."""
@@ -256,7 +256,6 @@ class GuardSession:
     ) -> None:
         values = {**_status_values(status), **more}
         values["lifecycle"] = "active" if self.is_active else "inactive"
-        values["commanding"] = str(not self._guard.is_silent).lower()
         values["messages_rejected"] = self._rejected_messages
         text = status.reason if status.reason or self.is_active else "inactive"
         publisher.publish(status_message(name, text, values, self._ros_clock.now_ns(), _LEVELS[status.state]))
@@ -291,6 +290,7 @@ def _status_values(status: GuardStatus) -> dict[str, object]:
         "reason": status.reason,
         "fault": status.fault.name if status.fault else "",
         "at_rest": str(status.at_rest).lower(),
+        "commanding": str(status.commanding).lower(),
         "chunks_accepted": status.chunks_accepted,
         "chunks_late": status.faults.get(Fault.CHUNK_LATE, 0),
         "steps_executed": status.steps_executed,

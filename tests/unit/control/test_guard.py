@@ -225,14 +225,15 @@ def test_engage_is_refused_while_braking(rig):
 
 
 def test_some_time_after_a_stop_the_guard_falls_silent(rig):
-    assert rig.guard.is_silent
+    assert not rig.guard.status(rig.clock.now_ns()).commanding
     in_motion(rig)
     rig.guard.stop("test")
     rig.run(500)
-    assert rig.guard.status(rig.clock.now_ns()).at_rest
-    assert not rig.guard.is_silent, "the resting pose is still repeated"
+    status = rig.guard.status(rig.clock.now_ns())
+    assert status.at_rest
+    assert status.commanding, "the resting pose is repeated"
     rig.run(1500)
-    assert rig.guard.is_silent
+    assert not rig.guard.status(rig.clock.now_ns()).commanding
     braking_and_rest_ms = (rig.commands[-1].due_ns - rig.commands[0].due_ns) / 1e6
     count = len(rig.commands)
     assert rig.run(500) == []
