@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,19 +173,19 @@ def test_requests_in_the_middle_of_a_braking_are_answered_after_it_and_start_not
         except OperatorError as error:
             refused.append(str(error))
 
-    def deactivate() -> None:
-        bench.lead("deactivate")
+    def braking() -> bool:
+        return bench.operator.motion["reason"] == "the guard was deactivated"
 
     try:
-        threads = [threading.Thread(target=work) for work in (deactivate, engage)]
+        threads = [threading.Thread(target=work) for work in (partial(bench.lead, "deactivate"), engage)]
         threads[0].start()
-        time.sleep(0.15)  # in the middle: the resting pose alone is repeated for 0.5 s
+        wait_for(braking, 10.0, "the middle of it: the resting pose alone is repeated for 0.5 s")
         threads[1].start()
         other.transition(GUARD, "deactivate", 20.0)
-        other.transition(GUARD, "activate", 20.0)
         for thread in threads:
-            thread.join(20.0)
+            thread.join(30.0)
         assert len(refused) == 1
+        other.transition(GUARD, "activate", 20.0)
         bench.assert_silent()
         assert bench.operator.motion["state"] == "stopped"
         assert bench.state() == "active"

@@ -122,7 +122,7 @@ def test_a_policy_can_be_led_round_and_round(supervisor, robot, operator):
 
     def make_a_chunk(_number: int) -> None:
         count = len(robot.heard.chunks)
-        wait_for(lambda: len(robot.heard.chunks) > count, 20.0, "a chunk")
+        wait_for(lambda: len(robot.heard.chunks) > count, 60.0, "a chunk")
 
     operator.lifecycle_state(graph.POLICY_NODE, 30.0)
     lead_round_and_round(operator, graph.POLICY_NODE, make_a_chunk, supervisor.pid(graph.POLICY_NODE))
