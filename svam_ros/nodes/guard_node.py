@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import Trigger
 
 from svam_ros import graph
+from svam_ros.bringup.reach import strangers_warning
 from svam_ros.control.guard import GuardState
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.guard_session import GuardSession
@@ -64,6 +65,8 @@ class GuardNode(LifecycleNode):
         self._real_time = apply_real_time(parameters)
         if self._real_time:
             self.get_logger().info(f"real time: {self._real_time}")
+        if warning := strangers_warning():
+            self.get_logger().warning(warning)
         self._is_starting = parameters.autostart
         if parameters.autostart:
             self._lead_itself()

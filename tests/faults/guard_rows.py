@@ -11,10 +11,12 @@ import time
 
 import numpy as np
 from sensor_msgs.msg import JointState
+from support.processes import spec
 
 from faults.rig import FaultRig
 from faults.row import NAMED_MS, Figures, Suffered, assert_sound, assert_stays_stopped, row
 from svam_ros import graph
+from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.control.faults import Fault
 from svam_ros.control.settings import GuardSettings
 from svam_ros.nodes import quality_of_service as qos
@@ -46,6 +48,23 @@ def far_away(rig: FaultRig) -> Figures:
     assert_sound(rig, record)
     slow_ns = began_ns + round((GuardSettings().engage_ramp_ms - 200.0) * 1e6)
     return {"speed_ratio": record.peak_speed_ratio(rig.cobot, 0, slow_ns)}
+
+
+@row(38, "machines of the network could command")
+def open_network(rig: FaultRig) -> Figures:
+    """The guard says so at its start, and what to do; on this machine alone it says nothing."""
+    rig.prepare_robot()
+    warning = "every machine on this network can command the arms"
+    assert warning not in rig.log_of(graph.GUARD_NODE).read_text()
+    rig.kill(graph.GUARD_NODE)
+    # The Fast DDS profile keeps even this guard on the loopback interface.
+    subnet = {**rig.environment, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    others = Supervisor(subnet, rig.folder / "open_network")
+    others.start(spec(graph.GUARD_NODE))
+    log = rig.folder / "open_network" / f"{graph.GUARD_NODE}.log"
+    rig.wait("the warning", lambda: warning in log.read_text(), 20.0)
+    others.stop([graph.GUARD_NODE])
+    return {}
 
 
 @row(21, "kill -9 of the guard", rest_ms=BRAKE_MS)

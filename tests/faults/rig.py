@@ -41,7 +41,7 @@ class FaultRig:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.cobot = load_cobot()
-        self._folder, self._environment = folder, environment
+        self.folder, self.environment = folder, environment
         self.supervisor = Supervisor(environment, folder / "logs")
         self._numbers = itertools.count()
         self._policy: dict[str, object] | None = None
@@ -135,8 +135,8 @@ class FaultRig:
 
     def companion(self, module: str, *arguments: str) -> Companion:
         """A process of this package, on the rig's domain."""
-        log = self._folder / f"companion_{next(self._numbers):04d}_{module}.log"
-        return Companion(module, arguments, self._environment, log)
+        log = self.folder / f"companion_{next(self._numbers):04d}_{module}.log"
+        return Companion(module, arguments, self.environment, log)
 
     # -- during a trial ---------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class FaultRig:
 
     def log_of(self, name: str) -> Path:
         """What a node writes."""
-        return self._folder / "logs" / f"{name}.log"
+        return self.folder / "logs" / f"{name}.log"
 
     def wait_exit(self, name: str, timeout_s: float = 10.0) -> int:
         """Until a node's process has ended; gives its exit code."""
@@ -193,7 +193,7 @@ class FaultRig:
 
     def record(self) -> TrialRecord:
         """What the referee has recorded since :meth:`begin`."""
-        path = self._folder / f"trial_{next(self._numbers):04d}"
+        path = self.folder / f"trial_{next(self._numbers):04d}"
         self.referee.order(str(path))
         return TrialRecord.load(path)
 

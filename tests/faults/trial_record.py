@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from svam_ros.cobot import ARM_NAMES, Cobot
 from svam_ros.control.faults import Fault
 from svam_ros.profiling.motion_audit import MotionAudit, arm_limits, audit_commands, worst_of
-from svam_ros.profiling.verdicts import MAX_JERK_RATIO, MAX_LIMIT_EXCESS, MAX_LIMIT_RATIO
+from svam_ros.profiling.verdicts import MAX_LIMIT_EXCESS
 
-JUMP_NS = 10**9
+JUMP_NS = 50_000_000
 NEAR = 50
 """Set-points."""
+MOST_VELOCITY, MOST_ACCELERATION, MOST_JERK = 1.02, 1.05, 1.10
+"""Of the limits, by differences of what was sent."""
 STILL_RAD = 1e-4
 """Arms that stay this near to where they end are at rest."""
 
@@ -75,10 +77,10 @@ class TrialRecord:
         """Of what must hold whatever happens: finite, inside the limits, no faster than allowed, no steps."""
         audit = self.audit(cobot)
         ratios = {
-            "velocity": (audit.max_velocity_ratio, MAX_LIMIT_RATIO),
-            "acceleration": (audit.max_acceleration_ratio, MAX_LIMIT_RATIO),
-            "jerk": (audit.max_jerk_ratio, MAX_JERK_RATIO),
-            "step across a pause": (audit.max_break_ratio, MAX_LIMIT_RATIO),
+            "velocity": (audit.max_velocity_ratio, MOST_VELOCITY),
+            "acceleration": (audit.max_acceleration_ratio, MOST_ACCELERATION),
+            "jerk": (audit.max_jerk_ratio, MOST_JERK),
+            "step across a pause": (audit.max_break_ratio, MOST_VELOCITY),
         }
         found = [
             f"{name} {ratio:.3f} of its limit"
