@@ -6,28 +6,34 @@ drivers speaks about it (topics, joint names, units, rates). Nothing else in the
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Literal
 
 import numpy as np
-import yaml
-from dacite import Config, DaciteError, from_dict
 from numpy.typing import NDArray
 
+from svam_ros.checked_yaml import CalibrationError, checked, read_yaml
 from svam_ros.shipped_files import shipped_directory
 from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ, FloatArray, JointLimits
 
+__all__ = [
+    "ARM_NAMES",
+    "ArmProfile",
+    "CalibrationError",
+    "CameraProfile",
+    "Cobot",
+    "EnableProfile",
+    "GripperProfile",
+    "PiperCanProfile",
+    "RobotProfile",
+    "load_cobot",
+    "load_robot_profile",
+    "profile_names",
+]
+
 ARM_NAMES = ("left", "right")
-
-T = TypeVar("T")
-
-
-class CalibrationError(ValueError):
-    """A calibration file says something that cannot be; the text names the file and the key."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,16 @@ class EnableProfile:
 
 
 @dataclass(frozen=True)
+class PiperCanProfile:
+    """The CAN buses of output ``piper_can``, one an arm."""
+
+    interfaces: dict[str, str] = field(default_factory=dict)
+    """Arm -> network interface, as ``ip link`` shows it; its bit rate is set there too."""
+    bus_type: Literal["socketcan", "virtual"] = "socketcan"
+    """``virtual`` is python-can's bus inside one process, for tests."""
+
+
+@dataclass(frozen=True)
 class RobotProfile:
     """One dialect of the Cobot family: a file in ``calibration/profiles``, or the user's own."""
 
@@ -128,11 +144,14 @@ class RobotProfile:
     """What ``velocity[6]`` of a command must say; ``None`` where the driver gives it no meaning."""
     gripper_effort: float
     enable: EnableProfile
-    output: Literal["joint_state", "joint_trajectory"] = "joint_state"
-    """What commands are: single set-points, or trajectories that end at rest, for ros2_control's
-    joint_trajectory_controller."""
+    output: Literal["joint_state", "joint_trajectory", "piper_can"] = "joint_state"
+    """What commands are: single set-points; trajectories that end at rest, for ros2_control's
+    joint_trajectory_controller; or frames on the Piper arms' CAN buses, without drivers of others: then
+    the guard itself publishes what is measured and what is commanded on the arms' topics."""
     states_stamped: bool = True
     """False where the driver never stamps its joint states: then their arrival counts as their stamp."""
+    piper_can: PiperCanProfile = PiperCanProfile()
+    """Only with output ``piper_can``."""
 
 
 def load_cobot(file_path: Path | str = "") -> Cobot:
@@ -143,8 +162,8 @@ def load_cobot(file_path: Path | str = "") -> Cobot:
     """
     shipped = shipped_directory("calibration") / "cobot.yaml"
     path = Path(file_path).expanduser() if str(file_path) else shipped
-    raw = _read_yaml(path)
-    file = _checked(_CobotFile, raw, path)
+    raw = read_yaml(path)
+    file = checked(_CobotFile, raw, path)
     names = tuple(name for arm in file.arms for name in arm.joint_names)
     limits = JointLimits(
         lower=_both_arms(file.limits.lower),
@@ -176,11 +195,12 @@ def load_robot_profile(profile: str) -> RobotProfile:
             allowed, or lists the profiles there are.
     """
     path = _profile_path(profile)
-    raw = _read_yaml(path)
+    raw = read_yaml(path)
     if "name" in raw:
         raise CalibrationError(f"{path}: a profile has the name of its file, the key 'name' is not allowed")
-    result = _checked(RobotProfile, {**raw, "name": path.stem}, path)
+    result = checked(RobotProfile, {**raw, "name": path.stem}, path)
     _check_arms(result, path)
+    _check_piper_can(result, path)
     for key, value, low, high in (
         ("command_rate_hz", result.command_rate_hz, SLOWEST_COMMAND_RATE_HZ, FASTEST_COMMAND_RATE_HZ),
         ("state_rate_hz", result.state_rate_hz, 25.0, 400.0),
@@ -262,51 +282,33 @@ def _check_arms(profile: RobotProfile, path: Path) -> None:
         )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CalibrationError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise CalibrationError(f"{path}: expected keys and values, got {type(raw).__name__}")
-    return raw
-
-
-def _checked(kind: type[T], raw: dict[str, Any], path: Path) -> T:
-    _refuse_unknown_keys(kind, raw, path)
-    config = Config(strict=True, type_hooks={float: _number}, cast=[tuple])
-    try:
-        return from_dict(kind, raw, config)
-    except (DaciteError, TypeError, ValueError) as error:
-        raise CalibrationError(f"{path}: {error}") from error
-
-
-def _number(value: Any) -> Any:
-    """Whole numbers are numbers too; anything else is left for dacite to refuse, with its key."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _refuse_unknown_keys(kind: type, raw: dict[Any, Any], path: Path, where: str = "") -> None:
-    """Done here, because dacite names neither the place of an unknown key nor what is allowed there."""
-    fields = get_type_hints(kind)
-    for key, value in raw.items():
-        if key not in fields:
-            allowed = ", ".join(name for name in fields if where or name != "name")
-            raise CalibrationError(f"{path}: unknown key '{where}{key}', allowed is {allowed}")
-        for place, nested_kind, nested in _nested(fields[key], value, f"{where}{key}"):
-            _refuse_unknown_keys(nested_kind, nested, path, f"{place}.")
-
-
-def _nested(hint: Any, value: Any, where: str) -> Iterator[tuple[str, type, dict[Any, Any]]]:
-    """The parts of ``value`` that are dataclasses of their own: itself, or the items of a mapping or list."""
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        yield where, hint, value  # type: ignore[misc]  # a class: it came from type hints
+def _check_piper_can(profile: RobotProfile, path: Path) -> None:
+    interfaces = profile.piper_can.interfaces
+    if profile.output != "piper_can":
+        if profile.piper_can != PiperCanProfile():
+            raise CalibrationError(f"{path}: piper_can is for output piper_can, got output {profile.output}")
         return
-    item_hint = (get_args(hint) or (None,))[-1]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        if dataclasses.is_dataclass(item_hint) and isinstance(item, dict):
-            yield f"{where}.{key}", item_hint, item  # type: ignore[misc]  # as above
+    if set(interfaces) != set(ARM_NAMES) or len(set(interfaces.values())) != len(ARM_NAMES):
+        raise CalibrationError(
+            f"{path}: piper_can.interfaces must name a CAN interface of its own for left and right, "
+            f"got {interfaces}"
+        )
+    if profile.speed_percent is None:
+        raise CalibrationError(f"{path}: speed_percent is null, output piper_can needs 1 to 100")
+    if not 0.5 <= profile.gripper_effort <= 3.0:
+        raise CalibrationError(
+            f"{path}: gripper_effort is {profile.gripper_effort} N m, output piper_can allows 0.5 to 3"
+        )
+    if profile.gripper.metres_per_unit != 1.0 or profile.enable.kind != "none":
+        raise CalibrationError(
+            f"{path}: with output piper_can gripper.metres_per_unit is 1.0 and enable.kind is none: "
+            f"the guard speaks to the arms itself"
+        )
+    if profile.state_rate_hz > profile.command_rate_hz:
+        raise CalibrationError(
+            f"{path}: state_rate_hz is {profile.state_rate_hz:g}, allowed with output piper_can is at most "
+            f"command_rate_hz ({profile.command_rate_hz:g}): the guard publishes between set-points"
+        )
 
 
 def _check_cobot(cobot: Cobot, file: _CobotFile, path: Path) -> None:

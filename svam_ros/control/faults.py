@@ -44,6 +44,9 @@ class Fault(Enum):
     CHUNKS_UNUSABLE = ("chunk after chunk holds NaN or is none", Reaction.HOLD)
     CHUNKS_BROKEN = ("the policy sends nothing but broken chunks", Reaction.STOP)
     ARM_NOT_FOLLOWING = ("an arm does not go where it is told", Reaction.STOP)
+    ARM_ENABLING = ("an arm's motors are being enabled", Reaction.HOLD)
+    ARM_FAULTY = ("an arm reports that it cannot follow", Reaction.STOP)
+    ARM_UNREACHABLE = ("set-points do not reach an arm", Reaction.STOP)
     SECOND_COMMANDER = ("somebody else commands the arms too", Reaction.STOP)
     FRAME_UNUSABLE = ("a camera frame cannot be read, or no joint states belong to it", Reaction.REJECT)
     FRAME_NOT_CURRENT = ("a camera frame's stamp is too old or in the future", Reaction.REJECT)
@@ -64,6 +67,7 @@ class Fault(Enum):
     ENGAGE_WITHOUT_JOINT_STATES = ("cannot engage: no fresh joint states", Reaction.REFUSE)
     ENGAGE_OUTSIDE_LIMITS = ("cannot engage: a joint stands outside its limits", Reaction.REFUSE)
     ENGAGE_BESIDE_ANOTHER_COMMANDER = ("cannot engage: somebody else commands the arms", Reaction.REFUSE)
+    ENGAGE_WITH_FAULTY_ARM = ("cannot engage: an arm would not follow", Reaction.REFUSE)
     ENGAGE_WHILE_BRAKING = ("cannot engage: the arms are still braking", Reaction.REFUSE)
 
     def __init__(self, text: str, reaction: Reaction) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from svam_ros.cobot import Cobot
 from svam_ros.control.approach_ramp import ApproachRamp
+from svam_ros.control.arm_conditions import ArmConditions
 from svam_ros.control.chunk_curve import Reference
 from svam_ros.control.chunk_streak import ChunkStreak
 from svam_ros.control.chunk_timeline import ChunkTimeline
@@ -52,9 +53,10 @@ class Guard:
         self._tracking = TrackingWatch(cobot, settings)
         self._streak = ChunkStreak(settings)
         self._commanders = CommanderWatch()
-        self._clock = TickClock(
-            settings.tick_period_ns, settings.catch_up_periods, round(settings.restart_after_ms * NS_PER_MS)
-        )
+        self.conditions = ArmConditions()
+        """What the output hears from the arms, beside their joints."""
+        restart_after_ns = round(settings.restart_after_ms * NS_PER_MS)
+        self._clock = TickClock(settings.tick_period_ns, settings.catch_up_periods, restart_after_ns)
         self._steps = StepCounter(round(cobot.control_period_s * NS_PER_S))
         self._limiter: MotionLimiter | None = None
         self.set_points: list[Command] = []
@@ -87,7 +89,7 @@ class Guard:
             self._welcome_chunks(now_ns)
             return []
         findings = self._joints.obstacles_to_engage(now_ns)
-        findings += self._commanders.obstacles_to_engage(now_ns)
+        findings += self._commanders.obstacles_to_engage(now_ns) + self.conditions.obstacles_to_engage()
         if self._limiter is not None and not self._limiter.at_rest:
             findings.append(Finding(Fault.ENGAGE_WHILE_BRAKING, "ask again when they are at rest"))
         self._faults.update(finding.fault for finding in findings)
@@ -202,7 +204,7 @@ class Guard:
             self._tracking.restart()
             self._joints.excuse(now_ns)
             self._hold_for(Fault.GUARD_WAS_LATE, Fault.GUARD_WAS_LATE.text)
-        stale = self._joints.check(now_ns)
+        stale = self.conditions.worst(self._joints.check(now_ns))
         if stale and stale.fault.reaction is Reaction.STOP:
             self._stop(stale.fault, str(stale))
         self._stop_where_arms_do_not_follow(self._limiter, now_ns)

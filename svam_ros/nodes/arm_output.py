@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -11,6 +12,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile
+from svam_ros.control.faults import Finding
 from svam_ros.control.guard_state import Command, WayToRest
 from svam_ros.control.trajectory_plan import POINT_SPACING_S, SETTINGS, TrajectoryPlan
 from svam_ros.nodes import quality_of_service as qos
@@ -18,14 +20,28 @@ from svam_ros.nodes.message_conversion import command_message, trajectory_messag
 from svam_ros.nodes.passing_publishers import create_publisher, destroy_publishers
 from svam_ros.translation.commands import arm_command
 from svam_ros.translation.trajectories import arm_trajectories
+from svam_ros.types import ArmReading
 
 SetPoints = Sequence[Command]
 WaysToRest = Callable[[float], WayToRest | None]
 
 
+@dataclass(frozen=True)
+class ArmNews:
+    """What an output heard from one arm since it was last asked."""
+
+    reading: ArmReading | None
+    """New joints, stamped on the steady clock."""
+    condition: Finding | None
+    """Why the arm does not follow now; ``None`` where it does."""
+    is_commanded_by_others: bool
+
+
 class ArmOutput(Protocol):
     """Sends what the guard decides."""
 
+    measures: bool
+    """It hears the arms itself: their joint states come from :meth:`poll`, and not from topics."""
     message_kind: type
     """Of what goes out, and so of what another commander would send."""
     topics: dict[str, tuple[str, ...]]
@@ -45,11 +61,42 @@ class ArmOutput(Protocol):
             Stamp of the message to each arm, where one went out.
         """
 
+    def begin(self) -> None:
+        """An operator engaged: set-points follow, the first of them the measured pose."""
+
+    def poll(self, now_ns: int, steady_to_ros_ns: int) -> Mapping[str, ArmNews]:
+        """By arm, what was heard; empty where the arms report on topics.
+
+        Args:
+            now_ns: steady time.
+            steady_to_ros_ns: add this to steady time to get a ROS stamp.
+        """
+
     def close(self) -> None:
-        """Close what was opened to send."""
+        """Let go of the arms, and close what was opened; sends nothing."""
 
 
-class JointStateOutput:
+class TopicOutput:
+    """What outputs have in common that talk to drivers on topics: the drivers enable, measure and report."""
+
+    measures = False
+    _node: Node
+    _publishers: Mapping[str, Any]
+
+    def begin(self) -> None:
+        """See :class:`ArmOutput`: nothing to do."""
+
+    def poll(self, now_ns: int, steady_to_ros_ns: int) -> Mapping[str, ArmNews]:
+        """See :class:`ArmOutput`."""
+        del now_ns, steady_to_ros_ns
+        return {}
+
+    def close(self) -> None:
+        """See :class:`ArmOutput`."""
+        destroy_publishers(self._node, self._publishers.values())
+
+
+class JointStateOutput(TopicOutput):
     """Single set-points for the drivers of AgileX: the arms go there, and stay where the last one is."""
 
     message_kind: type = JointState
@@ -77,12 +124,8 @@ class JointStateOutput:
             publisher.publish(command_message(set_point, stamp_ns))
         return stamp_ns
 
-    def close(self) -> None:
-        """See :class:`ArmOutput`."""
-        destroy_publishers(self._node, self._publishers.values())
 
-
-class JointTrajectoryOutput:
+class JointTrajectoryOutput(TopicOutput):
     """Trajectories for ros2_control's joint_trajectory_controller, each with its own way to rest.
 
     A message holds the set-points that are committed and the braking behind them, so a controller that hears
@@ -123,14 +166,3 @@ class JointTrajectoryOutput:
             for group in arm_trajectories(self._profile, arm, joints, points, now_ns):
                 self._publishers[group.topic].publish(trajectory_message(group, stamp_ns))
         return stamp_ns
-
-    def close(self) -> None:
-        """See :class:`ArmOutput`."""
-        destroy_publishers(self._node, self._publishers.values())
-
-
-OUTPUTS: dict[str, type[JointStateOutput] | type[JointTrajectoryOutput]] = {
-    "joint_state": JointStateOutput,
-    "joint_trajectory": JointTrajectoryOutput,
-}
-"""By the robot profile's ``output``."""

@@ -56,8 +56,8 @@ class CobotSimNode(Node):
         self._profile = load_robot_profile(self._options.profile)
         if self._profile.output != "joint_state":
             raise ParameterError(
-                f"profile {self._profile.name} is for ros2_control's controllers; the simulated Cobot's "
-                f"drivers take set-points: use one of the other profiles"
+                f"profile {self._profile.name} has output {self._profile.output}; the simulated Cobot's "
+                f"drivers take set-points: use one of the profiles with output joint_state"
             )
         self.cycle_period_s = report_period_s(self._profile)
         self._lock = threading.Lock()

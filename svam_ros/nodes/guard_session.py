@@ -23,9 +23,10 @@ from svam_ros.control.fault_news import FaultNews
 from svam_ros.control.faults import Fault, Finding
 from svam_ros.control.guard import Guard, GuardSettings, GuardState, GuardStatus
 from svam_ros.nodes import quality_of_service as qos
-from svam_ros.nodes.arm_output import OUTPUTS, ArmOutput
+from svam_ros.nodes.arm_output import ArmOutput
 from svam_ros.nodes.black_box_writer import BlackBoxWriter, black_box_folder
 from svam_ros.nodes.message_conversion import status_message
+from svam_ros.nodes.outputs import OUTPUTS
 from svam_ros.nodes.passing_publishers import create_publisher, destroy_publishers
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_clock import RosClock
@@ -34,10 +35,13 @@ from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ
+from svam_ros.types import FASTEST_COMMAND_RATE_HZ, SLOWEST_COMMAND_RATE_HZ, ArmReading
 
 MOTION_PERIOD_S = 0.1
 """Between two messages on ``graph.MOTION_TOPIC``."""
+
+NOT_OURS = -1
+"""Stamp of a set-point that has none: no set-point of ours has this one."""
 
 RESTING = (GuardState.IDLE, GuardState.STOPPED)
 """States in which chunks are not expected to be used, so that refusing one is no news."""
@@ -101,8 +105,9 @@ class GuardSession:
         self._inputs = PolledSubscriptions(self._node)
         undo.callback(self._inputs.close)
         for arm in ARM_NAMES:
-            topic = self._profile.arms[arm].state_topic
-            self._inputs.subscribe(JointState, topic, partial(self._on_joint_state, arm), qos.NEWEST_SAMPLE)
+            topic, receive = self._profile.arms[arm].state_topic, partial(self._on_joint_state, arm)
+            if not self._output.measures:
+                self._inputs.subscribe(JointState, topic, receive, qos.NEWEST_SAMPLE)
             for commands in self._output.topics[arm]:
                 kind = self._output.message_kind
                 self._inputs.subscribe(kind, commands, partial(self._on_command, arm), qos.EVERY_STATE)
@@ -140,6 +145,8 @@ class GuardSession:
         """Let chunks move the arms; gives the reasons why not, none when engaged."""
         findings = self._guard.engage(time.monotonic_ns())
         refusals = [_sentence(finding) for finding in findings]
+        if not refusals:
+            self._output.begin()
         self.note("operator", f"engage asked for: {'; '.join(refusals) or 'engaged'}")
         return refusals
 
@@ -175,6 +182,7 @@ class GuardSession:
     def _take_in(self) -> None:
         try:
             self._inputs.poll()
+            self._poll_output()
         except Exception:
             self._rejected_messages += 1
             raise
@@ -214,9 +222,22 @@ class GuardSession:
             self._guard.refuse(Finding(Fault.JOINT_STATES_MALFORMED, str(error)))
             self._warn(f"joint state not used: {error}")
             return
-        finding = self._guard.observe_arm(arm, reading, now_ns - now_ros_ns, now_ns)
+        self._observe_arm(arm, reading, now_ns - now_ros_ns, now_ns)
+
+    def _observe_arm(self, arm: str, reading: ArmReading, to_steady_ns: int, now_ns: int) -> None:
+        finding = self._guard.observe_arm(arm, reading, to_steady_ns, now_ns)
         if finding is not None:
             self._warn(f"joint state not used: {_sentence(finding)}")
+
+    def _poll_output(self) -> None:
+        """Take in what the output heard from the arms, where it does."""
+        now_ns = time.monotonic_ns()
+        for arm, news in self._output.poll(now_ns, self._ros_clock.steady_to_ros_ns).items():
+            if news.reading is not None:
+                self._observe_arm(arm, news.reading, 0, now_ns)
+            self._guard.conditions.observe(arm, news.condition)
+            if news.is_commanded_by_others:
+                self._guard.observe_command(arm, NOT_OURS, now_ns)
 
     def _on_command(self, arm: str, message: JointState | JointTrajectory) -> None:
         self._guard.observe_command(arm, stamp_to_ns(message.header.stamp), time.monotonic_ns())

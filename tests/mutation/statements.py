@@ -11,6 +11,7 @@ CONTROL = Path(__file__).resolve().parents[2] / "svam_ros" / "control"
 GUARDING = (
     "guard",
     "approach_ramp",
+    "arm_conditions",
     "chunk_admission",
     "chunk_curve",
     "chunk_streak",

@@ -1,0 +1,1 @@
+"""The arms' own protocols: no ROS here, and nothing that decides about motion."""
