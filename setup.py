@@ -53,6 +53,8 @@ ROS_WHEELS = [
     "ros-std-srvs",
     "ros-trajectory-msgs",
 ]
+# The arms directly on CAN. AgileX's SDK names the bus as python-can 5 will not take it any more.
+PIPER = ["piper_sdk>=0.6.2,<0.7", "python-can>=4.2,<5"]
 SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
 # LeRobot's data sets are Parquet and video files.
 TRAINING = [
@@ -119,6 +121,7 @@ setup(
     install_requires=CORE + NETWORKS,
     extras_require={
         "ros": ROS_WHEELS,
+        "piper": PIPER,
         "sim": SIMULATION,
         "train": TRAINING,
         "viz": ["rerun-sdk>=0.30" + MODERN],

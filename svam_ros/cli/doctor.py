@@ -27,6 +27,8 @@ class DoctorOptions:
     """Print JSON: {"ok": bool, "checks": [{"name", "status", "text", "fix"}]}."""
     model: str = "tiny"
     """Model directory to verify: a path, or the name of one that ships with the package."""
+    profile: str = "cobot_magic"
+    """Robot profile, by name or file. Where its arms are on CAN, SDK and interfaces are looked at too."""
 
 
 def run_doctor(options: DoctorOptions) -> int:
@@ -43,6 +45,7 @@ def run_doctor(options: DoctorOptions) -> int:
             system_checks.check_discovery,
             system_checks.check_domain,
             lambda: check_model(options.model),
+            lambda: check_arms(options.profile),
         ]
     )
     healthy = all(result.status != "fail" for result in results)
@@ -75,6 +78,30 @@ def check_model(name: str) -> CheckResult:
     except (ValueError, OSError) as error:
         return CheckResult("model", "fail", str(error), "name another one with --model")
     return CheckResult("model", "ok", f"{name}: every file has the hash that its manifest says")
+
+
+def check_arms(name: str) -> tuple[CheckResult, ...]:
+    """SDK and CAN interfaces of a profile with output ``piper_can``; nothing for the others.
+
+    Never fails: the demo does without.
+    """
+    from svam_ros.cobot import CalibrationError, load_robot_profile
+    from svam_ros.drivers.piper_interface import interface_problem, sdk_problem
+
+    try:
+        profile = load_robot_profile(name)
+    except CalibrationError as error:
+        return (CheckResult("profile", "note", str(error), "name another one with --profile"),)
+    if profile.output != "piper_can":
+        return ()
+    bus_type = profile.piper_can.bus_type
+    interfaces = profile.piper_can.interfaces.items()
+    problems = {f"{arm} arm": interface_problem(interface, bus_type) for arm, interface in interfaces}
+    found = {"piper_sdk": sdk_problem(), **problems}
+    return tuple(
+        CheckResult(part, "note" if problem else "ok", problem or "there", "see docs/real_robot.md")
+        for part, problem in found.items()
+    )
 
 
 def _print_lines(results: list[CheckResult]) -> None:

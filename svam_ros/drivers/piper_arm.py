@@ -241,15 +241,15 @@ class PiperArm:
     def _enable(self, set_point: WireJoints | None) -> None:
         """One attempt; it is repeated until everything confirms."""
         status, measured = self._bus.status, self._bus.joints
-        heard = measured is not None and not self._silent_frames()
-        if heard and status.is_ready:
-            self._hand_over(set_point, measured[0])
+        standing = None if measured is None or self._silent_frames() else measured[0]
+        if standing is not None and status.is_ready:
+            self._hand_over(set_point, standing)
         elif time.monotonic() > self._enabling_until_s:
             with self._wake:
                 self._refuse(f"was not enabled within {ENABLING_S:g} s: {self._missing(status)}")
-        elif heard:
+        elif standing is not None:
             self._had_no_power = True
-            pose = (*measured[0][:6], max(0, measured[0][6]))
+            pose = (*standing[:6], max(0, standing[6]))
             # The target first: an arm that comes on must find the pose that it is in, not its last target.
             self._bus.send_set_point(pose, self._speed_percent, self._gripper_effort)
             self._bus.enable_motors()

@@ -22,14 +22,21 @@ def open_bus(interface: str, bus_type: str) -> PiperBus:
     Raises:
         PiperError: piper_sdk is not installed, or there is no such interface, or it is down.
     """
-    if problem := interface_problem(interface, bus_type):
+    if problem := sdk_problem() or interface_problem(interface, bus_type):
         raise PiperError(problem)
-    try:
-        # Only now: nothing else of the package needs the SDK.
-        from svam_ros.drivers.piper_bus import PiperBus
-    except ImportError as error:
-        raise PiperError(f"output piper_can needs AgileX's SDK ({error}): {INSTALL}") from error
+    # Only now: nothing else of the package needs the SDK.
+    from svam_ros.drivers.piper_bus import PiperBus
+
     return PiperBus(interface, bus_type)
+
+
+def sdk_problem() -> str:
+    """Why AgileX's SDK cannot be used, and what to do; empty where it can."""
+    try:
+        import svam_ros.drivers.piper_bus  # noqa: F401
+    except ImportError as error:
+        return f"output piper_can needs AgileX's SDK ({error}): {INSTALL}"
+    return ""
 
 
 def interface_problem(interface: str, bus_type: str) -> str:

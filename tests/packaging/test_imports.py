@@ -49,6 +49,12 @@ def test_the_nodes_that_move_arms_load_no_torch(node):
     assert not loaded & set(HEAVY)
 
 
+def test_the_guard_starts_without_the_sdk_of_arms_that_it_does_not_have():
+    loaded = modules_after("import svam_ros.nodes.guard_node, svam_ros.cli.main")
+    assert "svam_ros" in loaded
+    assert not loaded & {"piper_sdk", "can"}
+
+
 @pytest.mark.parametrize("arguments", ["[]", "['demo', '--help']", "['doctor', '--help']"])
 def test_help_loads_neither_torch_nor_ros_nor_mujoco(arguments):
     statement = (

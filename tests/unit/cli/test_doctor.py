@@ -10,7 +10,8 @@ import pytest
 
 from svam_ros.bringup.system_checks import CheckResult
 from svam_ros.cli import doctor
-from svam_ros.cli.doctor import DoctorOptions, check_model, run_checks, run_doctor
+from svam_ros.cli.doctor import DoctorOptions, check_arms, check_model, run_checks, run_doctor
+from svam_ros.drivers import piper_interface
 
 GOOD = CheckResult("ground", "ok", "firm")
 WORTH_KNOWING = CheckResult("weather", "note", "rain", "take an umbrella")
@@ -74,3 +75,18 @@ def test_the_real_doctor_on_this_machine():
     for needed in ("python", "torch", "ros", "fast dds", "rendering", "discovery", "domain"):
         assert status[needed] == "ok", report
     assert done.returncode == (0 if report["ok"] else 1)
+
+
+def test_arms_on_can_have_their_sdk_and_interfaces_looked_at_and_others_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(piper_interface, "NETWORK_INTERFACES", tmp_path)
+    (tmp_path / "can_left").mkdir()
+    (tmp_path / "can_left" / "operstate").write_text("up\n")
+    results = {result.name: result for result in check_arms("piper_can")}
+    assert {name: result.status for name, result in results.items()} == {
+        "piper_sdk": "ok",
+        "left arm": "ok",
+        "right arm": "note",
+    }
+    assert "there is no CAN interface 'can_right'" in results["right arm"].text
+    assert check_arms("cobot_magic") == ()
+    assert check_arms("no_such")[0].status == "note"

@@ -21,7 +21,8 @@ def test_the_cobot_has_fourteen_joints_left_arm_first():
 
 
 def test_the_four_dialects_are_there_and_arms_differ():
-    assert set(profile_names()) == {"cobot_magic", "aloha_agilex", "piper_dual", "agx_arm", "ros2_control"}
+    dialects = {"cobot_magic", "aloha_agilex", "piper_dual", "agx_arm"}
+    assert set(profile_names()) == dialects | {"ros2_control", "piper_can"}
     for name in profile_names():
         profile = load_robot_profile(name)
         topics = {profile.arms[a].state_topic for a in ("left", "right")}
@@ -65,8 +66,8 @@ def test_contradicting_calibration_is_refused_with_file_and_key(tmp_path, change
     assert str(path) in str(caught.value)
 
 
-def write_profile(tmp_path: Path, change=lambda raw: None) -> Path:
-    raw = yaml.safe_load((shipped_directory("calibration") / "profiles" / "cobot_magic.yaml").read_text())
+def write_profile(tmp_path: Path, change=lambda raw: None, shipped: str = "cobot_magic") -> Path:
+    raw = yaml.safe_load((shipped_directory("calibration") / "profiles" / f"{shipped}.yaml").read_text())
     change(raw)
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(raw))
@@ -116,6 +117,45 @@ def test_a_profile_may_be_a_file_of_one_s_own(tmp_path, monkeypatch):
 )
 def test_a_wrong_profile_is_refused_with_file_key_and_what_is_allowed(tmp_path, change, words):
     path = write_profile(tmp_path, change)
+    with pytest.raises(CalibrationError, match=re.escape(words)) as caught:
+        load_robot_profile(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_the_arms_on_can_have_an_interface_each():
+    buses = load_robot_profile("piper_can").piper_can
+    assert buses.interfaces == {"left": "can_left", "right": "can_right"}
+    assert buses.bus_type == "socketcan"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda raw: raw.pop("piper_can"), "piper_can.interfaces must name a CAN interface of its own"),
+        (lambda raw: raw["piper_can"]["interfaces"].pop("left"), "of its own for left and right"),
+        (
+            lambda raw: raw["piper_can"]["interfaces"].update(left="can_right"),
+            "of its own for left and right",
+        ),
+        (lambda raw: raw["piper_can"].update(bus_type="slcan"), "piper_can.bus_type"),
+        (lambda raw: raw["piper_can"].update(bitrate=500000), "unknown key 'piper_can.bitrate'"),
+        (lambda raw: raw.update(output="joint_state"), "piper_can is for output piper_can, got output joint"),
+        (lambda raw: raw.update(output="piper"), "output"),
+        (
+            lambda raw: raw.update(speed_percent=None),
+            "speed_percent is null, output piper_can needs 1 to 100",
+        ),
+        (
+            lambda raw: raw.update(gripper_effort=0.0),
+            "gripper_effort is 0.0 N m, output piper_can allows 0.5",
+        ),
+        (lambda raw: raw["gripper"].update(metres_per_unit=2.0), "gripper.metres_per_unit is 1.0"),
+        (lambda raw: raw["enable"].update(kind="topic", names={"left": "/a", "right": "/b"}), "is none"),
+        (lambda raw: raw.update(state_rate_hz=200.0), "state_rate_hz is 200, allowed with output piper_can"),
+    ],
+)
+def test_a_wrong_profile_of_arms_on_can_is_refused(tmp_path, change, words):
+    path = write_profile(tmp_path, change, "piper_can")
     with pytest.raises(CalibrationError, match=re.escape(words)) as caught:
         load_robot_profile(str(path))
     assert str(path) in str(caught.value)
