@@ -27,8 +27,8 @@ ENABLING_S = 3.0
 ENABLING_PERIOD_S = 0.02
 RECENT_NS = 1_000_000_000
 """What is older says nothing about the present."""
-STUCK_NS = 100_000_000
-"""A set-point that has waited this long for the bus."""
+STUCK_NS = 200_000_000
+"""A set-point that has waited this long for the bus; a healthy one takes it in less than a millisecond."""
 SILENT_NS = 500_000_000
 """After the last set-point the caller has let go of the arm."""
 MOVED_RAD = 0.05

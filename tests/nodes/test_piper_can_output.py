@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from sensor_msgs.msg import JointState
-from support.fake_cobot import FakeCobot, stream
+from support.fake_cobot import FakeCobot
 from support.motion_checks import assert_came_to_rest, assert_within_limits
 from support.piper_guard_process import CHANNELS
 
@@ -75,6 +76,7 @@ class Bench:
 
     def __init__(self, profile: RobotProfile, guard: GuardWithArms) -> None:
         self.profile, self.guard = profile, guard
+        self._sequence, self._began_s = 0, time.monotonic()
         self.robot = FakeCobot(profile, camera=False)
         self.robot.publish_states = False
         self.operator = Operator(profile)
@@ -87,26 +89,33 @@ class Bench:
     def engage(self) -> None:
         self.operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE, 15.0)
 
-    def follow(self, seconds: float = 2.0) -> None:
-        """Engage, and swing joint 1 of both arms until they have followed for a while."""
+    def swing(self, seconds: float, amplitude: float = 0.3) -> None:
+        """Chunks, without a pause, that swing joint 1 of both arms around home."""
+        end_s = time.monotonic() + seconds
+        while (now_s := time.monotonic()) < end_s:
+            self._sequence += 1
+            rows = np.tile(self.robot.cobot.home, (8, 1))
+            times = now_s - self._began_s + (np.arange(8) + 2) * 0.04
+            rows[:, [0, 7]] += amplitude * np.sin(2.0 * times)[:, None]
+            self.robot.send_chunk(rows, self._sequence)
+            time.sleep(0.1)
+
+    def follow(self) -> None:
+        """Engage, and swing until the arms have followed for two seconds."""
         self.engage()
-        deadline = time.monotonic() + 20.0
-        while self.operator.motion["state"] != "following":
+        self.until(lambda motion: motion["state"] == "following", 20.0)
+        self.swing(2.0)
+
+    def until(self, condition: Callable[[dict[str, str]], bool], within_s: float, **swing: float) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition(self.operator.motion):
             assert time.monotonic() < deadline, self.operator.motion
-            stream(self.robot, 0.4)
-        stream(self.robot, seconds)
+            self.swing(0.2, **swing)
 
     def stops(self, fault: str, within_s: float = 5.0) -> str:
         """Wait until both arms have been brought to rest for this; gives the reason in words."""
 
-        def stopped() -> bool:
-            motion = self.operator.motion
-            return motion["state"] == "stopped" and motion["at_rest"] == "true"
-
-        deadline = time.monotonic() + within_s
-        while not stopped():
-            assert time.monotonic() < deadline, self.operator.motion
-            stream(self.robot, 0.2, run_id="again")
+        self.until(lambda motion: motion["state"] == "stopped" and motion["at_rest"] == "true", within_s)
         assert self.operator.motion["fault"] == fault, self.operator.motion
         return self.operator.motion["reason"]
 
@@ -143,7 +152,7 @@ def assert_in_order(within: list[tuple[int, ...]], all_of: list[tuple[int, ...]]
 
 
 def test_arms_are_enabled_at_engage_follow_chunks_and_are_left_at_rest_with_power(bench):
-    stream(bench.robot, 0.5)
+    bench.swing(0.5)
     for arm in ARM_NAMES:
         told = bench.tell(arm)
         assert not told["wires"]
@@ -227,7 +236,7 @@ def test_a_bus_that_fails_stops_the_guard_which_goes_on_ticking(bench):
     bench.guard.order(arm="right", bus_on=False)
     reason = bench.stops("ARM_UNREACHABLE")
     assert "virtual_right" in reason
-    stream(bench.robot, 1.0)
+    bench.swing(1.0)
     assert bench.operator.motion["state"] == "stopped", "motion is still told"
     assert int(bench.operator.motion["late_ticks"]) - late_before < 100
     assert_within_limits(bench.log)
@@ -258,7 +267,5 @@ def test_a_silent_arm_stops_the_guard(bench):
 def test_a_stuck_joint_stops_the_guard(bench):
     bench.engage()
     bench.guard.order(arm="left", do="hold_joint_1")
-    deadline = time.monotonic() + 10.0
-    while bench.operator.motion["state"] != "stopped" and time.monotonic() < deadline:
-        stream(bench.robot, 0.5, amplitude=1.0)
+    bench.until(lambda motion: motion["state"] == "stopped", 15.0, amplitude=1.0)
     assert bench.operator.motion["fault"] == "ARM_NOT_FOLLOWING"
