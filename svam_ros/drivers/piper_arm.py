@@ -89,7 +89,8 @@ class PiperArm:
         self._enabling_until_s = 0.0
         self._had_no_power = False
         self._failure: tuple[int, str] | None = None
-        self._refusal: tuple[int, str] | None = None
+        self._refusal: str | None = None
+        """Why nothing is sent although set-points come; forgotten when none come any more."""
         self._last_reading: ArmReading | None = None
         self._foreign_seen_ns: int | None = None
         self._closing = False
@@ -143,8 +144,8 @@ class PiperArm:
         found = self._troubles(status, now_ns)
         with self._wake:
             self._let_go(status, bool(found), now_ns)
-        if self._refusal is not None and now_ns - self._refusal[0] < RECENT_NS:
-            found.append(self._refusal[1])
+            if self._refusal:
+                found.append(self._refusal)
         return ArmReport(
             self._new_reading(),
             self._phase is _Phase.ENABLING,
@@ -176,16 +177,20 @@ class PiperArm:
         return found
 
     def _let_go(self, status: PiperStatus, in_trouble: bool, now_ns: int) -> None:
-        """Send nothing more where nobody asks for it, or where the arm would not take it.
+        """Send nothing more where the arm would not take it, and say so where somebody asks for it.
 
         An arm in trouble that still has power is told how to brake. Where the power is gone nothing may wait
         for it to come back.
         """
-        abandoned = now_ns - self._set_point_ns > SILENT_NS
-        if abandoned or (self._phase is _Phase.ENABLING and in_trouble):
+        is_asked = now_ns - self._set_point_ns < SILENT_NS
+        if self._phase is _Phase.ENABLING and (in_trouble or not is_asked):
             self._phase = _Phase.OFF
         elif self._phase is _Phase.FOLLOWING and not status.is_ready:
             self._refuse(f"does not take set-points any more: {self._missing(status)}")
+        elif self._phase is _Phase.OFF and is_asked and not in_trouble and self._refusal is None:
+            self._refuse("is not told set-points: it was not enabled for them; engage again")
+        if not is_asked:
+            self._refusal = None
 
     def _unreachable(self, now_ns: int) -> str:
         since_ns = self._sending_since_ns
@@ -268,7 +273,7 @@ class PiperArm:
 
     def _refuse(self, why: str) -> None:
         """Send nothing more; the caller holds the lock."""
-        self._refusal, self._phase = (time.monotonic_ns(), why), _Phase.OFF
+        self._refusal, self._phase = why, _Phase.OFF
 
     def _silent_frames(self) -> list[int]:
         now_ns, arrived_ns = time.monotonic_ns(), self._bus.arrived_ns

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import yaml
 from sensor_msgs.msg import JointState
-from support.fake_cobot import FakeCobot
+from support.fake_cobot import FakeCobot, wait_for
 from support.motion_checks import assert_came_to_rest, assert_within_limits
 from support.piper_guard_process import CHANNELS
+from support.processes import spec
 
 from svam_ros import graph
 from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
@@ -269,3 +270,10 @@ def test_a_stuck_joint_stops_the_guard(bench):
     bench.guard.order(arm="left", do="hold_joint_1")
     bench.until(lambda motion: motion["state"] == "stopped", 15.0, amplitude=1.0)
     assert bench.operator.motion["fault"] == "ARM_NOT_FOLLOWING"
+
+
+def test_without_the_interfaces_the_guard_does_not_start_and_says_so(supervisor):
+    supervisor.start(spec(graph.GUARD_NODE, profile="piper_can"))
+    wait_for(lambda: supervisor.exit_code(graph.GUARD_NODE) is not None, 20.0, "its end")
+    assert supervisor.exit_code(graph.GUARD_NODE) == 2
+    assert "there is no CAN interface 'can_left'" in supervisor.last_words(graph.GUARD_NODE)

@@ -188,6 +188,33 @@ def test_power_that_comes_back_finds_no_set_points_waiting(firmware, arm):
     assert len(firmware.received) - seen <= 1
 
 
+def test_a_caller_that_was_away_goes_on_where_it_was_if_the_arm_has_kept_its_power(firmware, arm):
+    caller = Caller(arm)
+    caller.enable()
+    time.sleep(0.8)
+    seen = len(firmware.received)
+    for _ in range(20):
+        assert caller.cycle().faulty == ""
+    assert len(firmware.received) - seen > 10
+    time.sleep(0.3)
+    firmware.cut_power()
+    time.sleep(0.6)
+    caller.until(lambda report: "engage again" in report.faulty)
+    seen = len(firmware.received)
+    for _ in range(20):
+        assert caller.cycle().faulty
+    assert len(firmware.received) == seen
+
+
+def test_set_points_without_an_engage_go_nowhere_and_it_is_said(firmware, arm):
+    caller = Caller(arm)
+    assert caller.cycle().faulty == ""
+    assert "it was not enabled for them; engage again" in caller.cycle().faulty
+    time.sleep(0.7)
+    assert arm.poll(time.monotonic_ns()).faulty == "", "nobody asks any more"
+    assert not firmware.received
+
+
 def test_a_leader_on_the_same_bus_is_heard_and_our_own_frames_are_not_taken_for_one(firmware, arm):
     caller = Caller(arm)
     caller.enable()
