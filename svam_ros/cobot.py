@@ -141,8 +141,10 @@ class RobotProfile:
     command_rate_hz: float
     """Rate at which set-points are streamed, 25 to 200 Hz."""
     speed_percent: int | None
-    """What ``velocity[6]`` of a command must say; ``None`` where the driver gives it no meaning."""
+    """What ``velocity[6]`` of a command must say; ``None`` where the driver gives it no meaning. With output
+    ``piper_can`` the speed of the arms' own planner, of 3.0 rad/s."""
     gripper_effort: float
+    """N m."""
     enable: EnableProfile
     output: Literal["joint_state", "joint_trajectory", "piper_can"] = "joint_state"
     """What commands are: single set-points; trajectories that end at rest, for ros2_control's

@@ -106,6 +106,18 @@ def test_ci_runs_the_readme_s_test_command():
     assert re.search(r"^make test$", script, re.MULTILINE)
 
 
+def test_every_known_hazard_of_the_arms_names_tests_that_exist():
+    page = (ROOT / "docs/safety.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (H\d+): .*\| ([^|]+) \|$", page, re.MULTILINE)
+    assert [hazard for hazard, _ in rows] == [f"H{number}" for number in range(1, 11)]
+    files = [*(ROOT / "tests/unit/drivers").glob("*.py"), ROOT / "tests/nodes/test_piper_can_output.py"]
+    tests = re.findall(r"^def (test_\w+)", "".join(file.read_text() for file in files), re.MULTILINE)
+    for hazard, cell in rows:
+        named = re.findall(r"`(\w+)`", cell)
+        assert named, hazard
+        assert not [name for name in named if not any(name in test for test in tests)], hazard
+
+
 def test_the_reference_is_as_the_code_is():
     writer = runpy.run_path(str(ROOT / "tools/reference_tables.py"))
     page = writer["PAGE"].read_text(encoding="utf-8")
