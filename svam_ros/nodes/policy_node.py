@@ -15,14 +15,14 @@ import os
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -35,11 +35,10 @@ from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
-from svam_ros.nodes.frame_traits import frame_traits
-from svam_ros.nodes.image_decoders import choose_raw_decoder
-from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, PendingFrame
+from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.policy_camera import subscribe_camera
 from svam_ros.nodes.policy_diagnostics import policy_faults, policy_summary, policy_values
 from svam_ros.nodes.policy_model import policy_model
 from svam_ros.nodes.policy_schedule import schedule_settings
@@ -48,12 +47,10 @@ from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.nodes.transitions import failing_aloud
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
-from svam_ros.translation.images import camera_frame, decode_compressed_image
 from svam_ros.translation.instructions import check_instruction
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
-from svam_ros.translation.stamps import stamp_to_ns
-from svam_ros.types import ActionChunk, ImageArray
+from svam_ros.types import ActionChunk
 
 INSTRUCTION_PARAMETER = "instruction"
 LONGEST_PASS_S = 5.0
@@ -211,28 +208,12 @@ class PolicyNode(LifecycleNode):
     # -- inputs ---------------------------------------------------------------------------------
 
     def _subscribe(self, parameters: PolicyParameters, profile: RobotProfile) -> None:
-        topic = profile.camera.image_topic
-        if parameters.image_transport == "compressed":
-            decode: Callable[[Any], ImageArray] = decode_compressed_image
-            kind, topic = CompressedImage, graph.compressed_sibling(topic)
-        else:
-            decode = choose_raw_decoder(parameters.image_decoder, profile.camera.encoding)
-            kind = Image
-        self._inputs.subscribe(kind, topic, partial(self._on_image, decode), qos.NEWEST_FRAME)
+        subscribe_camera(self._inputs, parameters, profile.camera, lambda: self._loop)
         for arm in ARM_NAMES:
             state_topic = profile.arms[arm].state_topic
             self._inputs.subscribe(
                 JointState, state_topic, partial(self._on_joint_state, arm), qos.EVERY_STATE
             )
-
-    def _on_image(self, decode: Callable[[Any], ImageArray], message: Any) -> None:
-        if self._loop is None or self._profile is None:
-            return
-        camera, stamp_ns = self._profile.camera, stamp_to_ns(message.header.stamp)
-        traits = frame_traits(message, is_compressed=isinstance(message, CompressedImage))
-        self._loop.add_frame(
-            PendingFrame(stamp_ns, traits, lambda: camera_frame(decode(message), stamp_ns, camera))
-        )
 
     def _on_joint_state(self, arm: str, message: JointState) -> None:
         if self._loop is None or self._profile is None:
