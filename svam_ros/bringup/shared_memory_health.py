@@ -13,21 +13,23 @@ import os
 import re
 from pathlib import Path
 
-_PORT_LOCK = re.compile(r"(/dev/shm/fast(?:dds|rtps)_port(\d+))_el( \(deleted\))?")
+_PORT_LOCK = re.compile(r"(/dev/shm/fast(?:dds|rtps)_port(\d+))_el")
+_SEGMENT_LOCK = re.compile(r"/dev/shm/fast(?:dds|rtps)_[0-9a-f]{16}_el")  # noqa: S108 - the same
 _LOCK = re.compile(r"/dev/shm/fast(?:dds|rtps)_\w+( \(deleted\))?")  # noqa: S108 - no temporary file
 _LOWEST_OWN_PORT = 7400
 """Of participants' own ports (DDSI-RTPS 2.5, 9.6.2.3); those below are everybody's."""
 
 
 def port_is_lost() -> bool:
-    """Whether others do not find the port of this process's participant, because its file was deleted.
+    """Whether this process sends through shared memory, but has no port there that others find.
 
-    Of a process with one participant; one that does not use shared memory has nothing to lose.
+    Of a process with one participant.
     """
-    locks = [match for match in map(_PORT_LOCK.fullmatch, _open_files().values()) if match]
-    own = [match for match in locks if int(match[2]) >= _LOWEST_OWN_PORT]
-    mapped = _mapped_files()
-    return bool(own) and not any(match[3] is None and match[1] in mapped for match in own)
+    opened, mapped = _open_files().values(), _mapped_files()
+    sends = any(_SEGMENT_LOCK.fullmatch(path) for path in opened)
+    ports = [match for match in map(_PORT_LOCK.fullmatch, opened) if match]
+    found = [int(port[2]) for port in ports if port[1] in mapped]
+    return sends and not any(number >= _LOWEST_OWN_PORT for number in found)
 
 
 def close_shared_memory() -> None:
