@@ -58,6 +58,7 @@ class Fault(Enum):
     CAMERA_BLIND = ("the camera's pictures are black or white all over", Reaction.HOLD)
     INFERENCE_HUNG = ("a forward pass does not end", Reaction.EXIT)
     INFERENCE_FAILED = ("a forward pass failed", Reaction.EXIT)
+    DEVICE_MEMORY_EXHAUSTED = ("the device has no memory for a forward pass", Reaction.EXIT)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
     JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
     CLOCK_JUMPED = ("ROS time jumped: stamps from before say nothing any more", Reaction.HOLD)

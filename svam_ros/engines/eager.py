@@ -12,7 +12,7 @@ from torch import Tensor
 from svam_ros.artifacts.manifest import Manifest
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.engines.observation_checks import check_observation, check_prefix
-from svam_ros.engines.policy_engine import Prediction, PredictionRefused
+from svam_ros.engines.policy_engine import DeviceMemoryExhausted, Prediction, PredictionRefused
 from svam_ros.engines.stages import StageInputs, run_stages
 from svam_ros.networks.action_expert import GivenActions
 from svam_ros.networks.normalization import Statistics
@@ -138,7 +138,7 @@ class EagerEngine:
                 model_input = prepare_observation(observation, self._model.manifest.image)
                 noise = self._draw_noise() if self._fresh_noise else self._noise
             given = self._given(prefix, observation)
-            normalised = self._run(model_input, self._condition, noise, given)
+            normalised = self._run_with_memory(model_input, self._condition, noise, given)
         actions = self._model.statistics.denormalise_actions(
             normalised[0].double().cpu().numpy(), observation.arms.positions
         )
@@ -153,6 +153,24 @@ class EagerEngine:
         """Drop the network."""
         self._instruction = self._condition = None
         del self._network
+
+    def _run_with_memory(
+        self,
+        model_input: ModelInput,
+        condition: InstructionCondition,
+        noise: tuple[Tensor, Tensor],
+        given: GivenActions | None,
+    ) -> Tensor:
+        """As :meth:`_run`; where the device has no memory, once more without what torch keeps for later."""
+        try:
+            return self._run(model_input, condition, noise, given)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        self._timer.reset()
+        try:
+            return self._run(model_input, condition, noise, given)
+        except torch.OutOfMemoryError as error:
+            raise DeviceMemoryExhausted(f"{self._device}: {error}") from error
 
     def _run(
         self,

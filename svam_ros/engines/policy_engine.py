@@ -16,6 +16,10 @@ class PredictionRefused(RejectedMessage):
     """
 
 
+class DeviceMemoryExhausted(RuntimeError):
+    """The device had no memory for a pass, even after what the engine kept for later was given back."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What one forward pass gives."""
@@ -64,6 +68,7 @@ class PolicyEngine(Protocol):
         Raises:
             PredictionRefused: the prefix is longer than that or not finite, the instruction is not
                 understood, or the network's output is not finite.
+            DeviceMemoryExhausted: twice in a row; the engine never goes on elsewhere by itself.
         """
 
     def close(self) -> None:

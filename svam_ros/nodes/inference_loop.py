@@ -17,7 +17,7 @@ import numpy as np
 from svam_ros.control.camera_watch import CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule
 from svam_ros.control.faults import Fault, Finding
-from svam_ros.engines.policy_engine import PolicyEngine, Prediction
+from svam_ros.engines.policy_engine import DeviceMemoryExhausted, PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
@@ -135,7 +135,9 @@ class InferenceLoop:
             longest_pass_s: a pass that takes longer hangs.
         """
         if self._failure is not None:
-            return Finding(Fault.INFERENCE_FAILED, repr(self._failure))
+            exhausted = isinstance(self._failure, DeviceMemoryExhausted)
+            fault = Fault.DEVICE_MEMORY_EXHAUSTED if exhausted else Fault.INFERENCE_FAILED
+            return Finding(fault, repr(self._failure))
         began = self._pass_began
         if began is not None and time.monotonic() - began > longest_pass_s:
             running_s = time.monotonic() - began

@@ -56,6 +56,10 @@ INSTRUCTION_PARAMETER = "instruction"
 LONGEST_PASS_S = 5.0
 PASSES_THAT_HANG = 10.0
 """A forward pass hangs when it takes longer than these seconds, and than so many of the warm-up's passes."""
+OUT_OF_MEMORY = 3
+"""Exit code: the same would happen to a new process, until somebody frees the device's memory."""
+LAST_WORDS_S = 0.2
+"""What is published by a process that ends at once may never leave it."""
 WATCH_PERIOD_S = 0.05
 """Between two looks at what may be wrong: a fault is named on /diagnostics at the next one."""
 DIAGNOSED_CHUNKS = 250
@@ -72,6 +76,7 @@ class PolicyNode(LifecycleNode):
         declare_parameters(self, PolicyParameters, self._fixed_parameters, _check_parameter)
         read_parameters(self, PolicyParameters)
         self._exit_code: int | None = None
+        self._heard_at_s = 0.0
         self._engine: PolicyEngine | None = None
         self._schedule: ScheduleSettings | None = None
         self._loop: InferenceLoop | None = None
@@ -193,7 +198,7 @@ class PolicyNode(LifecycleNode):
 
     def finished(self) -> int | None:
         """Exit code when the process may end."""
-        return self._exit_code
+        return self._exit_code if time.monotonic() >= self._heard_at_s else None
 
     def release(self) -> None:
         """Stop the thread, free the engine."""
@@ -286,9 +291,11 @@ class PolicyNode(LifecycleNode):
         fault = finding.fault if finding else None
         if self._news.due(fault, counts, now_ns):
             self._publish_diagnostics(finding, self._news.say(fault, counts, now_ns))
-        if finding is not None and finding.fault.reaction is Reaction.EXIT:
+        if finding is not None and finding.fault.reaction is Reaction.EXIT and self._exit_code is None:
             self.get_logger().fatal(str(finding))
-            self._exit_code = 1
+            self._heard_at_s = time.monotonic() + LAST_WORDS_S
+            exhausted = finding.fault is Fault.DEVICE_MEMORY_EXHAUSTED
+            self._exit_code = OUT_OF_MEMORY if exhausted else 1
 
     def _finding(self) -> Finding | None:
         return None if self._loop is None else self._loop.fault(self._longest_pass_s())

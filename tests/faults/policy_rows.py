@@ -112,15 +112,25 @@ def hung(rig: FaultRig) -> Figures:
     }
 
 
+@row(16, "no memory for a forward pass", named_ms=NAMED_MS + 160.0, rest_ms=HORIZON_MS + BRAKE_MS)
+def out_of_memory(rig: FaultRig) -> Figures:
+    """The process ends with an exit code of its own; nothing goes on more slowly elsewhere by itself."""
+    return _failed(rig, "fault=out_of_memory", Fault.DEVICE_MEMORY_EXHAUSTED, 3)
+
+
 @row(17, "a forward pass fails for good", named_ms=NAMED_MS + 160.0, rest_ms=HORIZON_MS + BRAKE_MS)
 def failed(rig: FaultRig) -> Figures:
     """Never tried again in the same process: it ends at once, and a new one takes up the motion."""
-    rig.prepare(model=_on_order("fault=error"))
+    return _failed(rig, "fault=error", Fault.INFERENCE_FAILED, 1)
+
+
+def _failed(rig: FaultRig, how: str, fault: Fault, exit_code: int) -> Figures:
+    rig.prepare(model=_on_order(how))
     rig.instruct_policy("swing")
     rig.begin()
     rig.follow()
     since_ns = rig.instruct_policy("break")
-    assert rig.wait_exit(POLICY) == 1
+    assert rig.wait_exit(POLICY) == exit_code
     rig.wait_state("holding")
     rig.pause(0.8)
     record = rig.record()
@@ -129,7 +139,7 @@ def failed(rig: FaultRig) -> Figures:
     rig.start_policy({"model": SWING, "instruction": "swing", "mode": "aligned"})
     assert_resumes(rig)
     return {
-        "named_ms": suffered.named_ms(Fault.INFERENCE_FAILED, POLICY),
+        "named_ms": suffered.named_ms(fault, POLICY),
         "rest_ms": suffered.rest_ms(),
     }
 

@@ -12,7 +12,7 @@ from support.networks import CONFIG, SENTENCES, observation, random_network, sav
 from svam_ros.artifacts.model_directory import MANIFEST_FILE, ModelDirectoryError
 from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
-from svam_ros.engines.policy_engine import PredictionRefused
+from svam_ros.engines.policy_engine import DeviceMemoryExhausted, PredictionRefused
 from svam_ros.translation.preprocessing import prepare_observation
 from svam_ros.types import CameraFrame, Horizon
 
@@ -236,3 +236,26 @@ def test_weights_that_are_not_finite_never_reach_an_engine(tmp_path):
         network.action_expert.action_prediction.bias[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         save_random_model(tmp_path / "broken", network=network)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_device_without_memory_is_asked_once_more_and_no_further(model, monkeypatch, failures):
+    engine = create_engine("eager", model.path)
+    expected = engine.infer(observation()).actions
+    sound, asked = engine._run, []
+
+    def run(*arguments):
+        asked.append(arguments)
+        if len(asked) <= failures:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+        return sound(*arguments)
+
+    monkeypatch.setattr(engine, "_run", run)
+    if failures == 1:
+        assert np.array_equal(engine.infer(observation()).actions, expected)
+    else:
+        with pytest.raises(
+            DeviceMemoryExhausted, match=r"cpu: CUDA out of memory\. Tried to allocate 2.00 MiB"
+        ):
+            engine.infer(observation())
+    assert len(asked) == 2
