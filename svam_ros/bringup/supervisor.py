@@ -67,14 +67,9 @@ class Supervisor:
         """Start one process of the table."""
         parameters = self._log_directory / f"{spec.name}.parameters.yaml"
         parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": spec.parameters}}), encoding="utf-8")
-        command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters)]
-        if spec.namespace:
-            command += ["-r", f"__ns:=/{spec.namespace.strip('/')}"]
-        for source, target in spec.remappings:
-            command += ["-r", f"{source}:={target}"]
         with (self._log_directory / f"{spec.name}.log").open("wb") as log:
             self._children[spec.name] = subprocess.Popen(
-                command,
+                self.command(spec, parameters),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -82,6 +77,15 @@ class Supervisor:
                 start_new_session=True,
                 pass_fds=self._keep_open,
             )
+
+    def command(self, spec: ProcessSpec, parameters: Path) -> list[str]:
+        """The command line of a process whose ROS parameters are in this file."""
+        command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters)]
+        if spec.namespace:
+            command += ["-r", f"__ns:=/{spec.namespace.strip('/')}"]
+        for source, target in spec.remappings:
+            command += ["-r", f"{source}:={target}"]
+        return command
 
     def failed_child(self) -> ChildFailure | None:
         """The first child that has ended, if any did."""

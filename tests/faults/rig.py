@@ -37,12 +37,15 @@ class FaultRig:
     Args:
         folder: for logs and records.
         environment: of the ROS domain; set in this process too.
+        supervisor: of the nodes; by default one that starts them beside the rest.
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], supervisor: Supervisor | None = None
+    ) -> None:
         self.cobot = load_cobot()
         self.folder, self.environment = folder, environment
-        self.supervisor = Supervisor(environment, folder / "logs")
+        self.supervisor = supervisor or Supervisor(environment, folder / "logs")
         self._numbers = itertools.count()
         self._policy: dict[str, object] | None = None
         self.parts: dict[str, Companion] = {}

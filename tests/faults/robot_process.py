@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
@@ -70,6 +71,9 @@ class FaultyCobot(FakeCobot):
     def _publish_frame(self) -> None:
         mode = self._camera_mode
         self._frames += 1
+        if mode == "jpeg":
+            self.send_compressed(_JPEGS[self._frames % 2])
+            return
         if mode == "silent" or (mode == "five_hz" and self._frames % 6):
             return
         if not self.camera_is_frozen:
@@ -152,6 +156,13 @@ def _wrong_step(message: Image) -> None:
 def _truncated(message: Image) -> None:
     message.data = message.data[:-5000]
 
+
+def _jpeg(brightness: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((480, 640, 3), brightness, np.uint8))[1].tobytes()
+
+
+_JPEGS = (_jpeg(127), _jpeg(129))
+"""A camera's noise makes every picture another."""
 
 _SPOILERS: dict[str, Callable[[Image], None]] = {
     "wrong_encoding": _wrong_encoding,

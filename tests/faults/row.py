@@ -22,6 +22,10 @@ Figures = dict[str, float]
 """What a trial measured, by name."""
 
 
+class NotHere(Exception):
+    """A row cannot be tried on this machine; the text says what it needs."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One kind of trial of one row; a row may have several."""

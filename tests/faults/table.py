@@ -7,6 +7,7 @@ import faults.chunk_rows
 import faults.clock_rows
 import faults.guard_rows
 import faults.joint_state_rows
+import faults.network_rows
 import faults.policy_rows
 import faults.recording_rows
 import faults.refusal_rows  # noqa: F401 - each enters its trials

@@ -15,6 +15,8 @@ class Tally:
     def __init__(self, row: Row) -> None:
         self.row = row
         self.trials = 0
+        self.missing = ""
+        """What the row needs and is not here."""
         self.failures: list[str] = []
         self.figures: dict[str, list[float]] = {name: [] for name in row.figures}
 
@@ -41,10 +43,12 @@ class Tally:
     @property
     def passed(self) -> bool:
         """Every trial showed it, within the limits."""
-        return not self.failures and not self.excesses
+        return not self.failures and not self.excesses and not self.missing
 
     def line(self) -> str:
         """For the table in the terminal."""
+        if self.missing:
+            return f"{self.row.title:50.50} not tried: {self.missing}"
         cells = [
             f"{name} {np.median(values):.3g} / {max(values):.3g} (<= {self.row.figures[name]:g})"
             for name, values in self.figures.items()
@@ -62,6 +66,7 @@ class Tally:
             "name": self.row.name,
             "trials": self.trials,
             "passed": self.passed,
+            "not_tried": self.missing,
             "failures": self.failures,
             "figures": {
                 name: {"p50": float(np.median(values)), "worst": max(values), "limit": self.row.figures[name]}
