@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn, Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -151,10 +151,17 @@ def _spin_until_finished(node: Node) -> int:
 
 
 def _look(executor: SingleThreadedExecutor, runnable: RunnableNode) -> None:
-    """Let services and timers run that are due."""
+    """Let services and timers run that are due.
+
+    Not with ``spin_once``, which does not tell that nothing was due: a second look would cost as much again.
+    """
     try:
         for _ in range(CALLBACKS_A_LOOK):
-            executor.spin_once(timeout_sec=0.0)
+            callback, _entity, _node = executor.wait_for_ready_callbacks(timeout_sec=0.0)
+            callback()
+            callback.result()  # raises what the callback raised
+    except TimeoutException:
+        return
     except ExternalShutdownException:
         raise
     except Exception as error:
