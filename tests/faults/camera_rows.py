@@ -22,7 +22,7 @@ FRAME_AGE_MS = 150.0
 def _camera_breaks(rig: FaultRig, how: str, fault: Fault) -> Figures:
     rig.prepare()
     suffered = suffer(rig, partial(rig.parts["camera"].tell, camera=how), fault)
-    figures = {"named_ms": suffered.named_ms(fault, "policy_node"), "rest_ms": suffered.rest_ms()}
+    figures = suffered.figures(fault, "policy_node")
     rig.parts["camera"].tell(camera="sound")
     assert_resumes(rig)
     return figures
@@ -39,10 +39,7 @@ def killed(rig: FaultRig) -> Figures:
         return at_ns
 
     suffered = suffer(rig, kill, Fault.CAMERA_SLOW)
-    figures = {
-        "named_ms": suffered.named_ms(Fault.CAMERA_SLOW, "policy_node"),
-        "rest_ms": suffered.rest_ms(),
-    }
+    figures = suffered.figures(Fault.CAMERA_SLOW, "policy_node")
     observed = [(c["heard_ns"] - suffered.since_ns) / 1e6 for c in suffered.record.chunks]
     assert max(observed) < FRAME_AGE_MS + 100.0, "a chunk was made long after the last frame"
     rig.parts.pop("camera").close()

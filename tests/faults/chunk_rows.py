@@ -58,10 +58,7 @@ def nan(rig: FaultRig) -> Figures:
     """Each is refused whole; two in a row hold the arms, five stop them."""
     suffered = _suffer_chunks(rig, _spoil_points(_set_first(math.nan)), Fault.CHUNK_NOT_FINITE, "stopped")
     suffered.named_ms(Fault.CHUNKS_BROKEN, GUARD)
-    figures = {
-        "named_ms": suffered.named_ms(Fault.CHUNK_NOT_FINITE, GUARD),
-        "rest_ms": suffered.rest_ms(),
-    }
+    figures = suffered.figures(Fault.CHUNK_NOT_FINITE, GUARD)
     assert_stays_stopped(rig)
     return figures
 
@@ -105,10 +102,7 @@ def clamped(rig: FaultRig) -> Figures:
 def far_outside(rig: FaultRig) -> Figures:
     """Three such chunks in a row stop the arms."""
     suffered = _suffer_chunks(rig, _spoil_points(_set_first(9.0)), Fault.CHUNK_OUTSIDE_LIMITS, "stopped")
-    figures = {
-        "named_ms": suffered.named_ms(Fault.CHUNK_OUTSIDE_LIMITS, GUARD),
-        "rest_ms": suffered.rest_ms(),
-    }
+    figures = suffered.figures(Fault.CHUNK_OUTSIDE_LIMITS, GUARD)
     assert_stays_stopped(rig)
     return figures
 
@@ -171,10 +165,7 @@ def too_old(rig: FaultRig) -> Figures:
     suffered = suffer(rig, lambda: source.spoil(spoil), Fault.CHUNK_OUT_OF_ORDER, GUARD, "holding")
     source.spoil(as_they_are)
     assert_resumes(rig)
-    return {
-        "named_ms": suffered.named_ms(Fault.CHUNK_OUT_OF_ORDER, GUARD),
-        "rest_ms": suffered.rest_ms(),
-    }
+    return suffered.figures(Fault.CHUNK_OUT_OF_ORDER, GUARD)
 
 
 @row(24, "chunks from the future", named_ms=NAMED_MS + CHUNK_MS, rest_ms=PLAN_MS + BRAKE_MS)
@@ -187,10 +178,7 @@ def from_future(rig: FaultRig) -> Figures:
 
     suffered = _suffer_chunks(rig, spoil, Fault.CHUNK_FROM_FUTURE, "holding")
     assert_resumes(rig)
-    return {
-        "named_ms": suffered.named_ms(Fault.CHUNK_FROM_FUTURE, GUARD),
-        "rest_ms": suffered.rest_ms(),
-    }
+    return suffered.figures(Fault.CHUNK_FROM_FUTURE, GUARD)
 
 
 @row(39, "a thousand broken chunks a second", named_ms=NAMED_MS)

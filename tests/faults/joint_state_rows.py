@@ -22,10 +22,7 @@ def _states_break(rig: FaultRig, how: str, *, first: Fault) -> Figures:
     rig.prepare()
     arm = rig.parts["left"]
     suffered = suffer(rig, partial(arm.tell, states=how), first, "guard_node", "stopped")
-    figures = {
-        "named_ms": suffered.named_ms(first, "guard_node"),
-        "rest_ms": suffered.rest_ms(),
-    }
+    figures = suffered.figures(first, "guard_node")
     suffered.named_ms(Fault.JOINT_STATES_LOST, "guard_node")
     arm.tell(states="sound")
     assert_stays_stopped(rig)

@@ -48,10 +48,7 @@ def nan(rig: FaultRig) -> Figures:
     suffered = _breaking(rig, _on_order("fault=nan"), Fault.PREDICTION_NOT_FINITE, POLICY)
     rig.instruct_policy("swing")
     assert_resumes(rig)
-    return {
-        "named_ms": suffered.named_ms(Fault.PREDICTION_NOT_FINITE, POLICY),
-        "rest_ms": suffered.rest_ms(),
-    }
+    return suffered.figures(Fault.PREDICTION_NOT_FINITE, POLICY)
 
 
 def _slow(rig: FaultRig, slow_ms: int) -> None:
@@ -106,10 +103,7 @@ def hung(rig: FaultRig) -> Figures:
     record = rig.record()
     assert_sound(rig, record)
     suffered = Suffered(record, since_ns)
-    return {
-        "named_ms": suffered.named_ms(Fault.INFERENCE_HUNG, POLICY),
-        "rest_ms": suffered.rest_ms(),
-    }
+    return suffered.figures(Fault.INFERENCE_HUNG, POLICY)
 
 
 @row(16, "no memory for a forward pass", named_ms=NAMED_MS + 160.0, rest_ms=HORIZON_MS + BRAKE_MS)
@@ -138,10 +132,7 @@ def _failed(rig: FaultRig, how: str, fault: Fault, exit_code: int) -> Figures:
     suffered = Suffered(record, since_ns)
     rig.start_policy({"model": SWING, "instruction": "swing", "mode": "aligned"})
     assert_resumes(rig)
-    return {
-        "named_ms": suffered.named_ms(fault, POLICY),
-        "rest_ms": suffered.rest_ms(),
-    }
+    return suffered.figures(fault, POLICY)
 
 
 @row(18, "kill -9 of the policy", rest_ms=HORIZON_MS + BRAKE_MS)

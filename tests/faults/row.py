@@ -79,6 +79,10 @@ class Suffered:
         """When the arms were at rest."""
         return self.record.rest_ms(self.since_ns)
 
+    def figures(self, fault: Fault, by: str) -> Figures:
+        """Both times, of a fault that brings the arms to rest."""
+        return {"named_ms": self.named_ms(fault, by), "rest_ms": self.rest_ms()}
+
 
 def suffer(
     rig: FaultRig,
