@@ -8,7 +8,7 @@ BESIDE := --ignore tests/nodes --ignore tests/faults
 AT_ONCE := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check faults soak mutants format clean
+.PHONY: help setup demo test lint check faults timing soak mutants format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ endif
 
 faults: setup ## Every row of the fault table 20 times, with a table of times; ARGS="--trials 3 --rows 1 18"
 	PYTHONPATH=tests $(VENV)/bin/python -m faults.campaign $(ARGS)
+
+timing: setup ## How late the guard is beside a busy network; ARGS="--stops 10 --seconds 20"
+	PYTHONPATH=tests $(VENV)/bin/python -m faults.timing $(ARGS)
 
 soak: setup ## Random faults for 30 minutes; ARGS="--hours 8 --seed 3"
 	PYTHONPATH=tests $(VENV)/bin/python -m faults.soak $(ARGS)

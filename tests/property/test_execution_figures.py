@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.schedule_runs import MS, STEP_NS, run
 
+from benchmarks.execution_runs import MS, STEP_NS, run
 from svam_ros.control.execution_mode import ExecutionMode, obstacle
 from svam_ros.types import Horizon
 

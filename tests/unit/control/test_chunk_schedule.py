@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.schedule_runs import MS, settings
 
+from benchmarks.execution_runs import MS, settings
 from svam_ros.control.chunk_schedule import OFF_THE_WAY_RAD, ChunkSchedule
 from svam_ros.control.execution_mode import ExecutionMode
 from svam_ros.types import Horizon

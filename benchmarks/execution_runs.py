@@ -1,4 +1,7 @@
-"""A policy on a clock of its own: how many fresh steps a second the arms get, in any mode, at any latency."""
+"""A policy on a clock of its own: how many fresh steps a second the arms get, in any mode, at any latency.
+
+The schedule is the policy's own; cameras, forward passes and arms are numbers.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ def settings(
     older_weight: float = 0.0,
     lead_ms: int = 0,
 ) -> ScheduleSettings:
+    """Of two joints, an arm's and a gripper, at 25 Hz."""
     return ScheduleSettings(
         mode=mode,
         horizon=horizon,
@@ -43,8 +47,9 @@ class Outcome:
     fresh_hz: float
     """25 where no moment is without a step."""
     mean_age_ms: float
-    """Of the observations behind the steps, when these are due."""
+    """Of the observations behind the steps that were executed, when these were due."""
     looks: int
+    """Forward passes."""
 
 
 def run(
@@ -54,10 +59,19 @@ def run(
     camera_age_ms: Callable[[], float] = lambda: 0.0,
     seconds: float = 120.0,
 ) -> Outcome:
-    """Look as soon as allowed, with one forward pass at a time."""
+    """Look as soon as allowed, with one forward pass at a time.
+
+    Args:
+        mode: how late chunks are executed.
+        horizon: predicted and executed steps.
+        forward_ms: how long the next pass takes.
+        camera_age_ms: of the next frame when it is looked at.
+        seconds: of simulated time.
+    """
     schedule = ChunkSchedule(settings(mode, horizon))
     now_ns, end_ns, looks = 0, round(seconds * 1e9), 0
-    covered_until_ns, covered_ns, ages_ms = 0, 0, []
+    covered_until_ns, covered_ns = 0, 0
+    executed: list[tuple[int, int]] = []
     while now_ns < end_ns:
         stamp_ns = now_ns - round(camera_age_ms() * MS)
         if not schedule.may_look(stamp_ns):
@@ -79,5 +93,8 @@ def run(
         from_ns = max(now_ns, begins_ns, covered_until_ns)
         covered_ns += max(0, int(due_ns[-1]) - from_ns)
         covered_until_ns = max(covered_until_ns, int(due_ns[-1]))
-        ages_ms.append(float(np.mean(due_ns - stamp_ns)) / MS)
-    return Outcome(25.0 * covered_ns / now_ns, float(np.mean(ages_ms)) if ages_ms else 0.0, looks)
+        while executed and executed[-1][0] > due_ns[0] - STEP_NS // 2:
+            executed.pop()
+        executed.extend((int(due), int(due) - stamp_ns) for due in due_ns)
+    mean_age_ms = float(np.mean([age_ns for _, age_ns in executed])) / MS if executed else 0.0
+    return Outcome(25.0 * covered_ns / now_ns, mean_age_ms, looks)
