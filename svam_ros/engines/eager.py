@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -138,7 +139,8 @@ class EagerEngine:
                 model_input = prepare_observation(observation, self._model.manifest.image)
                 noise = self._draw_noise() if self._fresh_noise else self._noise
             given = self._given(prefix, observation)
-            normalised = self._run_with_memory(model_input, self._condition, noise, given)
+            condition = self._condition
+            normalised = self._with_memory(lambda: self._run(model_input, condition, noise, given))
         actions = self._model.statistics.denormalise_actions(
             normalised[0].double().cpu().numpy(), observation.arms.positions
         )
@@ -154,21 +156,15 @@ class EagerEngine:
         self._instruction = self._condition = None
         del self._network
 
-    def _run_with_memory(
-        self,
-        model_input: ModelInput,
-        condition: InstructionCondition,
-        noise: tuple[Tensor, Tensor],
-        given: GivenActions | None,
-    ) -> Tensor:
-        """As :meth:`_run`; where the device has no memory, once more without what torch keeps for later."""
+    def _with_memory(self, run: Callable[[], Tensor]) -> Tensor:
+        """What ``run`` gives; without memory on the device, once more without what torch keeps for later."""
         try:
-            return self._run(model_input, condition, noise, given)
+            return run()
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
         self._timer.reset()
         try:
-            return self._run(model_input, condition, noise, given)
+            return run()
         except torch.OutOfMemoryError as error:
             raise DeviceMemoryExhausted(f"{self._device}: {error}") from error
 
