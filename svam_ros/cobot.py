@@ -252,7 +252,7 @@ def _profile_path(profile: str) -> Path:
     if profile not in profile_names():
         hint = "".join(f", did you mean '{m}'?" for m in get_close_matches(profile, profile_names(), 1))
         raise CalibrationError(
-            f"unknown robot profile '{profile}'{hint} Known: {', '.join(profile_names())}; "
+            f"unknown robot profile '{profile}'{hint or '.'} Known: {', '.join(profile_names())}; "
             f"a file of your own is given as a path that ends in .yaml"
         )
     return shipped_directory("calibration") / "profiles" / f"{profile}.yaml"

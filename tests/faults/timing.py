@@ -116,6 +116,9 @@ def main() -> int:
         rig = FaultRig(Path(folder), dict(os.environ))
         try:
             found = measure(rig, arguments.stops, arguments.kills, arguments.seconds)
+        except KeyboardInterrupt:
+            print("ended early: nothing is told of so few")
+            return 130
         finally:
             rig.close()
             inference.kill()
