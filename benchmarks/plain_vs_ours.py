@@ -29,7 +29,7 @@ from benchmarks.published_form.groups import PublishedSizes, empty_group
 from benchmarks.published_form.seeded_weights import fill
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 from svam_ros.engines.run_plan import multiplies_bfloat16
 from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam

@@ -4,7 +4,7 @@
 
 One network after the other is built with the same weights and run on the same inputs, so that memory never
 holds more than one. Every output is measured end to end, and by itself: its stage given what float32 hands
-it. The table that engines are held to is ``svam_ros/engines/accuracy_table.py``.
+it. The table that engines are held to is ``svam_ros/engines/accuracy.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from svam_ros.engines.accuracy_table import (
+from svam_ros.engines.accuracy import (
     OUTPUTS,
     allowed_deviation,
     compared_dtypes,
@@ -196,7 +196,7 @@ def markdown(options: Options, comparisons: dict[str, Comparison]) -> str:
         "",
         "Relative rms deviation from float32 of whole networks in a shorter format, with random weights, a",
         "picture of noise and the same diffusion noise. *By itself*: the stage given what float32 hands it.",
-        "Engines are held to *allowed* ([the table](../svam_ros/engines/accuracy_table.py); networks",
+        "Engines are held to *allowed* ([the table](../svam_ros/engines/accuracy.py); networks",
         "narrower than the published ones have limits of their own: few channels average little out).",
         "",
         f"Measured on {place}, {machine.cores} cores, torch {versions['torch']}, preset `{options.preset}`:",

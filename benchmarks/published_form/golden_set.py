@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.published_form.seeded_weights import fill, seeded_input
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 
 MANIFEST_FILE = "manifest.json"
 GOLDENS_FILE = "goldens.safetensors"

@@ -76,7 +76,10 @@ class Manifest:
     """Identity of the statistics that the weights were trained with."""
     provenance: Provenance
     files: dict[str, str]
-    """Path inside the directory -> sha256 of the file, in hexadecimal. Everything but this file."""
+    """Path inside the directory -> sha256 of the file, in hexadecimal. Everything but this file and
+    engines."""
+    engines: dict[str, str] = field(default_factory=dict)
+    """Folder below ``engines/`` -> sha256 of the record in it, which holds those of its files."""
 
     def __post_init__(self) -> None:
         size = self.config.image_encoder.image_size
@@ -90,6 +93,8 @@ class Manifest:
             )
         if not set(self.joint_units) <= JOINT_UNITS:
             raise ManifestError(f"joint_units must be 'rad', 'm' or '1', got {sorted(set(self.joint_units))}")
+        if strange := sorted(name for name in self.engines if "/" in name or name.startswith(".")):
+            raise ManifestError(f"engines lists '{strange[0]}', which is no folder's name")
         if not 0.005 <= self.step_s <= 0.2:
             raise ManifestError(f"step_s is {self.step_s}, allowed is 0.005 to 0.2")
 

@@ -107,6 +107,31 @@ def save_model(
     return replace(verified, path=path)
 
 
+def copy_model(model: ModelDirectory, path: Path) -> ModelDirectory:
+    """A model directory's files at ``path``, in place of whatever model stood there; engines stay behind.
+
+    Raises:
+        ModelDirectoryError: ``path`` is something other than a model directory, or the model itself.
+    """
+    refuse_other_folders(path)
+    if path.exists() and path.samefile(model.path):
+        raise ModelDirectoryError(f"{path} is the model itself, not a place for its copy")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        for name in model.manifest.files:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(model.path / name, staging / name)
+        manifest = replace(model.manifest, engines={})
+        _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
+        verified = open_model(staging, any_robot=True)
+        staging.chmod(0o755)
+        move_into_place(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return replace(verified, path=path)
+
+
 def refuse_other_folders(path: Path) -> None:
     """A model may stand in place of another model, of nothing else.
 

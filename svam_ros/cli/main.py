@@ -65,6 +65,13 @@ COMMANDS = (
         example="svam profile --model tiny --repeats 50",
     ),
     Command(
+        name="build-engine",
+        options="svam_ros.cli.build_engine:BuildEngineOptions",
+        function="svam_ros.cli.build_engine:run_build_engine",
+        summary="Builds a faster way to run a model's network, and checks that it computes the same.",
+        example="svam build-engine --model tiny --engine openvino --out models/tiny_openvino",
+    ),
+    Command(
         name="blackbox",
         options="svam_ros.cli.blackbox:BlackBoxOptions",
         function="svam_ros.cli.blackbox:run_blackbox",

@@ -29,7 +29,7 @@ from svam_ros.profiling.stage_table import milliseconds, stage_table
 from svam_ros.types import ArmState, CameraFrame, Observation
 
 if TYPE_CHECKING:
-    from svam_ros.engines.eager import EngineModel
+    from svam_ros.engines.network_engine import EngineModel
     from svam_ros.engines.run_plan import RunPlan
 
 INSTRUCTION = "instruction"

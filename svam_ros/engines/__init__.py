@@ -9,7 +9,7 @@ from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName
 
 if TYPE_CHECKING:
-    from svam_ros.engines.eager import EngineModel
+    from svam_ros.engines.network_engine import EngineModel, NetworkEngine
 
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 
@@ -47,16 +47,25 @@ def create_engine(
         from svam_ros.engines.scripted import ScriptedEngine, parse_motion
 
         return ScriptedEngine(parse_motion(str(model)))
-    if name == "eager":
-        from svam_ros.artifacts.model_directory import open_model
-        from svam_ros.engines.eager import EagerEngine
-        from svam_ros.engines.run_plan import plan_run
+    if name not in ENGINE_NAMES:
+        raise ValueError(f"unknown engine '{name}', known: {', '.join(ENGINE_NAMES)}")
+    from svam_ros.artifacts.model_directory import ModelDirectory, open_model
+    from svam_ros.engines.run_plan import plan_run
 
-        opened = open_model(model) if isinstance(model, (str, Path)) else model
-        plan = plan_run(opened.manifest, device, dtype, threads)
+    opened = open_model(model) if isinstance(model, (str, Path)) else model
+    plan = plan_run(opened.manifest, device, dtype, threads)
+    engine: NetworkEngine
+    if name == "eager":
+        from svam_ros.engines.eager import EagerEngine
+
         engine = EagerEngine(
             opened, seed=seed, noise=noise, threads=plan.threads, device=plan.device, dtype=plan.dtype
         )
-        engine.warm_up()
-        return engine
-    raise ValueError(f"unknown engine '{name}', known: {', '.join(ENGINE_NAMES)}")
+    else:
+        from svam_ros.engines.exported.loading import load_graph_engine
+
+        if not isinstance(opened, ModelDirectory):
+            raise ValueError(f"engine '{name}' is built into a model directory; random weights have none")
+        engine = load_graph_engine(name, opened, plan, seed=seed, noise=noise)
+    engine.warm_up()
+    return engine

@@ -208,6 +208,11 @@ class VideoBackbone(nn.Module):
         )
         return velocity.unflatten(0, (-1, frames))
 
+    @property
+    def text_blocks(self) -> tuple[str, ...]:
+        """Names of the transformers, each of which sees the text in its own way."""
+        return tuple(transformer_layers(self._blocks()))
+
     def project_text(self, text_states: Tensor) -> dict[str, TextKeysValues]:
         """Keys and values ``(batch, heads, n, d)`` of every cross-attention, by transformer."""
         transformers = transformer_layers(self._blocks())

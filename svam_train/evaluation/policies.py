@@ -18,7 +18,7 @@ from svam_train.episodes.episode_files import open_episode_file
 from svam_train.evaluation.loop_settings import PolicyName
 
 if TYPE_CHECKING:
-    from svam_ros.engines.eager import EngineModel
+    from svam_ros.engines.network_engine import EngineModel
 
 RANDOM_HORIZON = 16
 """Steps in which the random policy reaches the joints that it drew."""

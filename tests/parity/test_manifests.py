@@ -17,7 +17,7 @@ from benchmarks.published_form.golden_manifest import end_to_end_manifest
 from benchmarks.published_form.golden_set import GoldenSet, GoldenSetError
 from benchmarks.published_form.golden_values import load_group, published_values
 from benchmarks.published_form.groups import PublishedSizes
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks.presets import CALVIN
 
 OWN_SETS = Path(__file__).parent / "goldens"

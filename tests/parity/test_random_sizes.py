@@ -15,7 +15,7 @@ from benchmarks.published_form.golden_manifest import modules_manifest
 from benchmarks.published_form.golden_set import GoldenSet
 from benchmarks.published_form.golden_values import published_values
 from benchmarks.published_form.groups import GivenReferences, PublishedSizes
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks.config import (
     ActionExpertConfig,
     BackboneConfig,

@@ -225,7 +225,7 @@ def test_warming_up_ends_early_where_a_pass_takes_seconds(model, monkeypatch):
     monkeypatch.setattr(engine, "_run", run)
     engine.warm_up()
     assert len(passes) == 3
-    monkeypatch.setattr("svam_ros.engines.eager.WARM_UP_S", 0.0)
+    monkeypatch.setattr("svam_ros.engines.network_engine.WARM_UP_S", 0.0)
     engine.warm_up()
     assert len(passes) == 4
 

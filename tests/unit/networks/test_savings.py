@@ -24,7 +24,7 @@ from benchmarks.published_form.golden_values import load_group
 from benchmarks.published_form.noise_schedule import first_step, svd_scheduler
 from benchmarks.published_form.resizing import resize_image
 from benchmarks.published_form.text import policy_goal, unet_text_states
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks.svam import Foresight, InstructionCondition, References, Svam
 from svam_ros.networks.unet_blocks import fold_time, run_residual
 

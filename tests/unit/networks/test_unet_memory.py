@@ -8,7 +8,7 @@ from diffusers.models.attention import FeedForward
 from support.networks import random_inputs, random_network
 from torch import Tensor
 
-from svam_ros.engines.accuracy_table import relative_rms
+from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks import unet_blocks
 from svam_ros.networks.unet_blocks import MLP_ROWS, _feed_forward
 

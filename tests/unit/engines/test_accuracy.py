@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import precision
-from svam_ros.engines.accuracy_table import (
+from svam_ros.engines.accuracy import (
     AT_PUBLISHED_WIDTHS,
     AT_SMALL_WIDTHS,
     OUTPUTS,
@@ -20,7 +20,7 @@ from svam_ros.networks.presets import PRESETS
 def test_both_formats_deviate_at_small_width_and_stay_inside_the_table(monkeypatch):
     comparisons = precision.compare(precision.Options(preset="tiny", threads=1))
     limits = allowed_deviation(PRESETS["tiny"])
-    assert comparisons.keys() == limits.keys()
+    assert comparisons.keys() == limits.keys() - {"float32"}
     for name, item in comparisons.items():
         assert exceeded(limits, name, item.end_to_end) == []
         for deviations in (item.end_to_end, item.by_itself):
@@ -49,7 +49,7 @@ def test_published_widths_are_held_to_more_than_small_ones(preset, limits):
     for name, allowed in AT_SMALL_WIDTHS.items():
         assert allowed.keys() == AT_PUBLISHED_WIDTHS[name].keys() == set(OUTPUTS)
         assert all(AT_PUBLISHED_WIDTHS[name][output] <= limit for output, limit in allowed.items())
-        assert AT_PUBLISHED_WIDTHS[name] != allowed
+        assert AT_PUBLISHED_WIDTHS[name] != allowed or name == "float32"
 
 
 def test_the_deviation_is_relative_to_the_reference():

@@ -1,7 +1,8 @@
 """How far from single precision a network may compute: the one table that every engine is held to.
 
 Deviations are relative root mean squares, end to end: the whole network in the format, from the same
-image, noise and weights, against float32. Rounding of the weights is part of it.
+image, noise and weights, against float32 in torch. Rounding of the weights is part of it. A deviation of
+``r`` leaves a cosine of at least ``sqrt(1 - r^2)``, so cosines need no limit of their own: 2e-2 is 0.9998.
 
 Few channels average little rounding out, so small networks such as ``tiny`` have limits of their own. For
 published widths ``docs/accuracy.md`` has the figures and ``benchmarks/precision.py`` measures them, with
@@ -19,10 +20,17 @@ from svam_ros.networks.presets import CALVIN
 OUTPUTS = ("backbone_features", "semantic_foresight", "geometric_foresight", "context_tokens", "actions")
 """What is compared, in the order in which the network makes it."""
 
+IN_SINGLE_PRECISION = dict.fromkeys(OUTPUTS, 5e-5)
+"""For libraries other than torch in float32: sums in another order, and convolutions by other algorithms."""
+
+LARGEST_JOINT_DEVIATION_RAD = {"float32": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
+"""Of any arm joint in any step of a chunk. 5 mrad are 3 mm at a reach of 0.6 m."""
+
 Limits = dict[str, dict[str, float]]
 """Format -> output -> largest relative rms deviation from float32."""
 
 AT_PUBLISHED_WIDTHS: Limits = {
+    "float32": IN_SINGLE_PRECISION,
     "float16": {
         "backbone_features": 3e-3,
         "semantic_foresight": 3e-3,
@@ -35,6 +43,7 @@ AT_PUBLISHED_WIDTHS: Limits = {
 """For ``calvin`` and ``cobot``."""
 
 AT_SMALL_WIDTHS: Limits = {
+    "float32": IN_SINGLE_PRECISION,
     "float16": {
         "backbone_features": 4e-3,
         "semantic_foresight": 4e-3,
@@ -93,5 +102,5 @@ def exceeded(limits: Limits, dtype: str, deviations: dict[str, float]) -> list[s
 
 
 def compared_dtypes() -> dict[str, torch.dtype]:
-    """The formats of the table as torch names them."""
-    return {name: getattr(torch, name) for name in AT_PUBLISHED_WIDTHS}
+    """The formats of the table that are shorter than single precision, as torch names them."""
+    return {name: getattr(torch, name) for name in AT_PUBLISHED_WIDTHS if name != "float32"}

@@ -1,0 +1,94 @@
+"""``svam build-engine``: a model's network for a faster library, checked and put into its model directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+
+from svam_ros.parameters import Range
+
+if TYPE_CHECKING:  # torch is loaded only when there is something to build
+    from svam_ros.artifacts.engine_files import EngineFiles
+
+
+@dataclass(frozen=True)
+class BuildEngineOptions:
+    """What ``svam build-engine`` can be told."""
+
+    model: str = "tiny"
+    """Model directory: a path, or the name of one that ships with the package."""
+    engine: Literal["openvino"] = "openvino"
+    """The library that is to run the network."""
+    target: str = "cpu"
+    """The device it is built for."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the network is to run."""
+    out: Path | None = None
+    """Copy the model there first and build the engine in the copy; a model that stands there is replaced. Not
+    given: the engine goes into the model's own directory."""
+    threads: Annotated[int, Range(0, 64)] = 0
+    """CPU threads for the comparison at the end. 0: every core."""
+
+
+class _Steps:
+    """One line for every step that is done, and how long it took; the one that runs moves."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("")
+        self._step: str | None = None
+        self._began_s = 0.0
+
+    def __enter__(self) -> _Steps:
+        self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._status.stop()
+        if kind is None:
+            self._finish()
+
+    def begin(self, step: str) -> None:
+        """The step before is done, this one begins."""
+        self._finish()
+        self._step, self._began_s = step, time.monotonic()
+        self._status.update(step)
+
+    def _finish(self) -> None:
+        if self._step is not None:
+            elapsed_s = time.monotonic() - self._began_s
+            self._console.print(f"  {elapsed_s:6.1f} s  {self._step}", highlight=False)
+        self._step = None
+
+
+def run_build_engine(options: BuildEngineOptions) -> int:
+    """Build it, say how far it is from the network."""
+    from svam_ros.artifacts.model_directory import open_model
+    from svam_ros.artifacts.model_saving import copy_model
+    from svam_ros.engines.exported.building import BuildRequest, build_engine
+    from svam_ros.engines.exported.engine_kinds import engine_kind
+
+    engine_kind(options.engine, options.target, options.precision).library()
+    model = open_model(options.model, any_robot=True)  # nothing moves here
+    if options.out is not None:
+        model = copy_model(model, options.out)
+    threads = options.threads or len(os.sched_getaffinity(0))
+    request = BuildRequest(options.engine, options.target, options.precision, threads)
+    with _Steps(Console(stderr=True)) as steps:
+        built = build_engine(model, request, steps.begin)
+    _report(built)
+    return 0
+
+
+def _report(built: EngineFiles) -> None:
+    record = built.record
+    print(f"{built.folder}")
+    print(f"built for {record.identity.library}, {record.identity.target}, {record.identity.precision}")
+    print(f"compared with the network by {record.checked_by}:")
+    for name, deviation in record.deviations.items():
+        print(f"  {name.replace('_', ' '):20} {deviation:.1e}")

@@ -1,0 +1,49 @@
+"""What a library has to do so that an engine can run the exported stages with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from svam_ros.engines.exported.stage_graphs import PassShape
+from svam_ros.engines.stages import Measure
+
+Array = NDArray[Any]
+
+
+class GraphBackend(Protocol):
+    """All stages of one network, loaded.
+
+    Every name of the pass (:class:`svam_ros.engines.exported.stage_graphs.PassShape`) is one piece of memory
+    that stays where it is: a stage that makes a tensor writes where the stages that take it read.
+    """
+
+    def run_instruction(self, token_ids: Array, attention_mask: Array) -> None:
+        """Compute what the frames need of the instruction."""
+
+    def run_frame(self, given: Mapping[str, Array], measure: Measure) -> Array:
+        """One pass under the instruction that was run last.
+
+        Args:
+            given: what no stage makes, by name, in single precision; ``prefix_given`` in bool.
+            measure: entered around every stage.
+
+        Returns:
+            ``(1, pred_horizon, action_dim)`` normalised actions; they stay as they are in later passes.
+        """
+
+    def value(self, name: str) -> Array:
+        """A tensor of the last pass, in single precision."""
+
+    def close(self) -> None:
+        """Free memory and devices."""
+
+
+class BackendLoader(Protocol):
+    """Loads the stages of an engine folder into a library."""
+
+    def __call__(self, folder: Path, shape: PassShape) -> GraphBackend:
+        """Load ``folder``, whose files were verified."""

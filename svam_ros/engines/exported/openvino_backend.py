@@ -1,0 +1,103 @@
+"""The stages on a CPU through OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svam_ros.engines.exported.graph_backend import Array
+from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
+from svam_ros.engines.stages import Measure
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+"""By OpenVINO's names. The graphs are in single precision; OpenVINO converts what it multiplies."""
+
+
+def openvino_library() -> str:
+    """Name and exact version.
+
+    Raises:
+        ImportError: it is not installed; the text says how to install it.
+    """
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"engine 'openvino' needs OpenVINO ({error}): pip install 'svam_ros[openvino]'"
+        ) from error
+    return f"openvino {version('openvino')}"
+
+
+class OpenVinoBackend:
+    """See :class:`svam_ros.engines.exported.graph_backend.GraphBackend`.
+
+    Args:
+        folder: the ONNX files, one a stage.
+        shape: the stages.
+        threads: CPU threads.
+        precision: one of :data:`PRECISIONS`.
+    """
+
+    def __init__(self, folder: Path, shape: PassShape, *, threads: int, precision: str) -> None:
+        import openvino
+
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            # Bound to one core, a thread waits there while the simulation or the guard has it.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._shape = shape
+        self._requests: dict[str, Any] = {
+            stage.name: core.compile_model(
+                str(folder / f"{stage.name}.onnx"), "CPU", settings
+            ).create_infer_request()
+            for stage in shape.stages
+        }
+        self._tensors: dict[str, Any] = {}
+        for stage in shape.stages:
+            self._join(stage)
+
+    def run_instruction(self, token_ids: Array, attention_mask: Array) -> None:
+        """See the protocol."""
+        self._write({"token_ids": token_ids, "attention_mask": attention_mask})
+        self._requests[self._shape.instruction.name].infer()
+
+    def run_frame(self, given: Mapping[str, Array], measure: Measure) -> Array:
+        """See the protocol."""
+        self._write(given)
+        for stage in self._shape.frame:
+            with measure(stage.name):
+                self._requests[stage.name].infer()
+        return self.value("actions")
+
+    def value(self, name: str) -> Array:
+        """See the protocol."""
+        return np.array(self._tensors[name].data, np.float32)
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._requests.clear()
+        self._tensors.clear()
+
+    def _join(self, stage: StageShape) -> None:
+        """Let the stage read where earlier stages write, so that nothing is copied in between."""
+        request = self._requests[stage.name]
+        for name in stage.inputs:
+            if name in self._tensors:
+                request.set_tensor(name, self._tensors[name])
+            else:
+                self._tensors[name] = request.get_tensor(name)
+        for name in stage.outputs:
+            self._tensors[name] = request.get_tensor(name)
+
+    def _write(self, given: Mapping[str, Array]) -> None:
+        for name, array in given.items():
+            np.copyto(self._tensors[name].data, array, casting="same_kind")
