@@ -53,6 +53,11 @@ ROS_WHEELS = [
     "ros-std-srvs",
     "ros-trajectory-msgs",
 ]
+# The network as graphs for other libraries: OpenVINO runs them on a CPU, TensorRT on an NVIDIA GPU. TensorRT
+# for RTX is the one that PyPI has whole; where TensorRT itself is installed, it is taken instead.
+EXPORT = ["onnx>=1.20" + MODERN, "onnxruntime>=1.27" + MODERN, "onnxscript>=0.6" + MODERN]
+OPENVINO = [*EXPORT, "openvino>=2026.2" + MODERN]
+TENSORRT = [*EXPORT, "tensorrt-rtx>=1.7" + MODERN]
 # The arms directly on CAN. AgileX's SDK names the bus as python-can 5 will not take it any more.
 PIPER = ["piper_sdk>=0.6.2,<0.7", "python-can>=4.2,<5"]
 SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
@@ -121,6 +126,8 @@ setup(
     install_requires=CORE + NETWORKS,
     extras_require={
         "ros": ROS_WHEELS,
+        "openvino": OPENVINO,
+        "tensorrt": TENSORRT,
         "piper": PIPER,
         "sim": SIMULATION,
         "train": TRAINING,

@@ -4,7 +4,7 @@
 set -eu
 
 venv=$1
-extras='.[ros,piper,sim,train,dev]'
+extras='.[ros,piper,openvino,tensorrt,sim,train,dev]'
 
 fail() {
     printf '\nsvam_ros cannot be set up: %s\n' "$1" >&2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.console import Console
 
-from svam_ros.parameters import Range
+from svam_ros.parameters import DtypeName, Range
 
 if TYPE_CHECKING:  # torch is loaded only when there is something to build
     from svam_ros.artifacts.engine_files import EngineFiles
@@ -22,12 +22,13 @@ class BuildEngineOptions:
 
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: Literal["openvino"] = "openvino"
-    """The library that is to run the network."""
-    target: str = "cpu"
-    """The device it is built for."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """In which the network is to run."""
+    engine: Literal["openvino", "tensorrt"] = "openvino"
+    """The library that is to run the network: openvino on a CPU, tensorrt on an NVIDIA GPU."""
+    target: str = "current"
+    """The device it is built for. current: the one that is here; TensorRT for RTX also builds for a GPU that
+    is not, such as sm86 (RTX 3090)."""
+    precision: DtypeName = "auto"
+    """In which the network is to run. auto: float32 on a CPU, float16 on a GPU."""
     out: Path | None = None
     """Copy the model there first and build the engine in the copy; a model that stands there is replaced. Not
     given: the engine goes into the model's own directory."""
@@ -71,14 +72,15 @@ def run_build_engine(options: BuildEngineOptions) -> int:
     from svam_ros.artifacts.model_directory import open_model
     from svam_ros.artifacts.model_saving import copy_model
     from svam_ros.engines.exported.building import BuildRequest, build_engine
-    from svam_ros.engines.exported.engine_kinds import engine_kind
+    from svam_ros.engines.exported.engine_kinds import chosen_precision, chosen_target, engine_kind
 
-    engine_kind(options.engine, options.target, options.precision).library()
+    kind = engine_kind(options.engine)
+    target, precision = chosen_target(kind, options.target), chosen_precision(kind, options.precision)
     model = open_model(options.model, any_robot=True)  # nothing moves here
     if options.out is not None:
         model = copy_model(model, options.out)
     threads = options.threads or len(os.sched_getaffinity(0))
-    request = BuildRequest(options.engine, options.target, options.precision, threads)
+    request = BuildRequest(kind.name, target, precision, threads)
     with _Steps(Console(stderr=True)) as steps:
         built = build_engine(model, request, steps.begin)
     _report(built)

@@ -42,16 +42,23 @@ class StageTimer:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the body as ``name``; a stage entered twice adds up."""
-        if name not in STAGES:
-            raise ValueError(f"unknown stage '{name}', known: {', '.join(STAGES)}")
         self._synchronize()
         start = time.perf_counter()
         try:
             yield
         finally:
             self._synchronize()
-            elapsed_ms = (time.perf_counter() - start) * 1e3
-            self._durations_ms[name] = self._durations_ms.get(name, 0.0) + elapsed_ms
+            self.add(name, (time.perf_counter() - start) * 1e3)
+
+    def add(self, name: str, elapsed_ms: float) -> None:
+        """``name`` took this long, as a device's own clock says; said twice it adds up.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        if name not in STAGES:
+            raise ValueError(f"unknown stage '{name}', known: {', '.join(STAGES)}")
+        self._durations_ms[name] = self._durations_ms.get(name, 0.0) + elapsed_ms
 
     def durations_ms(self) -> dict[str, float]:
         """What was measured since the last :meth:`reset`."""

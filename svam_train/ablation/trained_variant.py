@@ -27,7 +27,7 @@ from svam_train.training.run_folder import RunError, load_weights
 
 @dataclass(frozen=True)
 class TrainedVariant:
-    """See :class:`svam_ros.engines.network_engine.EngineModel`; can be pickled, weights are read when wanted."""
+    """See :class:`svam_ros.engines.network_engine.EngineModel`; can be pickled, weights are read late."""
 
     run: Path
     variant: Variant

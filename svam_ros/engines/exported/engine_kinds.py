@@ -1,4 +1,4 @@
-"""The libraries that run exported stages: what each builds, and how it is loaded."""
+"""The libraries that run exported stages: what each builds, for which device, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from svam_ros.engines.exported import tensorrt_build
+from svam_ros.engines.exported.device_memory import TorchDeviceMemory
 from svam_ros.engines.exported.graph_backend import GraphBackend
 from svam_ros.engines.exported.openvino_backend import OpenVinoBackend, openvino_library
-from svam_ros.engines.exported.stage_graphs import PassShape
-from svam_ros.parameters import DtypeName
+from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
+from svam_ros.engines.exported.tensorrt_backend import TensorRtBackend
+from svam_ros.parameters import DeviceName, DtypeName
+
+COMPILED_SUFFIX = ".engine"
+"""Of a stage that the library compiled when it was built."""
 
 
 class BuildRefused(ValueError):
     """What was asked for cannot be built; the text says what can."""
+
+
+Compile = Callable[[StageShape, Path, Path, str, Path], None]
+"""Stage, its ONNX file, where the compiled stage goes, target, the library's timing cache."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +31,28 @@ class EngineKind:
     """One library. New ones are listed in :data:`ENGINE_KINDS`."""
 
     name: str
+    device: DeviceName
+    """Where its engines run."""
     library: Callable[[], str]
     """Its name and exact version; ``ImportError`` with the way to install it where it is missing."""
-    targets: tuple[str, ...]
-    """Devices that it builds for, the default first."""
+    targets: Callable[[], tuple[str, ...]]
+    """Devices that it builds for here."""
+    here: Callable[[], str | None]
+    """The target that this machine is; ``None`` where its engines cannot run here."""
     graph_precisions: dict[DtypeName, DtypeName]
     """Precision of the engine -> that of the graphs it is built from."""
     load: Callable[[Path, PassShape, DtypeName, int], GraphBackend]
     """Folder of an engine, stages, precision, CPU threads -> the stages, ready to run."""
+    compile: Compile | None = None
+    """``None``: the library compiles the graphs whenever it loads them."""
 
 
 def _load_openvino(folder: Path, shape: PassShape, precision: DtypeName, threads: int) -> GraphBackend:
     return OpenVinoBackend(folder, shape, threads=threads, precision=precision)
+
+
+def _load_tensorrt(folder: Path, shape: PassShape, _precision: DtypeName, _threads: int) -> GraphBackend:
+    return TensorRtBackend(folder, shape, TorchDeviceMemory())
 
 
 ENGINE_KINDS = {
@@ -40,28 +60,67 @@ ENGINE_KINDS = {
     for kind in (
         EngineKind(
             name="openvino",
+            device="cpu",
             library=openvino_library,
-            targets=("cpu",),
+            targets=lambda: ("cpu",),
+            here=lambda: "cpu",
             graph_precisions={"float32": "float32", "bfloat16": "float32"},
             load=_load_openvino,
+        ),
+        EngineKind(
+            name="tensorrt",
+            device="cuda",
+            library=tensorrt_build.tensorrt_library,
+            targets=tensorrt_build.buildable_targets,
+            here=tensorrt_build.current_target,
+            graph_precisions={"float16": "float16"},
+            load=_load_tensorrt,
+            compile=tensorrt_build.compile_stage,
         ),
     )
 }
 
 
-def engine_kind(name: str, target: str, precision: DtypeName) -> EngineKind:
-    """The library of that name, which builds for this target and precision.
+def engine_kind(name: str) -> EngineKind:
+    """The library of that name.
 
     Raises:
-        BuildRefused: there is none, or it does not; the text says what it does.
+        BuildRefused: there is none; the text lists those there are.
     """
-    kind = ENGINE_KINDS.get(name)
-    if kind is None:
+    if name not in ENGINE_KINDS:
         raise BuildRefused(f"engine '{name}' is not built; those that are: {', '.join(ENGINE_KINDS)}")
-    if target not in kind.targets:
-        raise BuildRefused(f"engine '{name}' is built for {', '.join(kind.targets)}, not for '{target}'")
+    return ENGINE_KINDS[name]
+
+
+def chosen_target(kind: EngineKind, target: str) -> str:
+    """The device to build for; ``current`` is the one that is here.
+
+    Raises:
+        BuildRefused: the library does not build for it; the text says for what it does.
+        ImportError: the library is not installed.
+    """
+    targets = kind.targets()
+    chosen = kind.here() if target == tensorrt_build.CURRENT else target
+    if chosen is None:
+        choice = f"--target {' or '.join(targets)}" if targets else "build it on the machine that has one"
+        raise BuildRefused(f"engine '{kind.name}' is for a GPU, and there is none here: {choice}")
+    if chosen not in targets:
+        raise BuildRefused(
+            f"{kind.library()} builds for {', '.join(targets) or 'a GPU that is here'}, not for '{chosen}'"
+        )
+    return chosen
+
+
+def chosen_precision(kind: EngineKind, precision: DtypeName) -> DtypeName:
+    """The precision to build in; ``auto`` is the library's first.
+
+    Raises:
+        BuildRefused: the library's engines are not built in it.
+    """
+    if precision == "auto":
+        return next(iter(kind.graph_precisions))
     if precision not in kind.graph_precisions:
         raise BuildRefused(
-            f"engine '{name}' is built in {', '.join(kind.graph_precisions)}, not in '{precision}'"
+            f"engine '{kind.name}' is built in {', '.join(kind.graph_precisions)}, not in '{precision}'"
         )
-    return kind
+    return precision

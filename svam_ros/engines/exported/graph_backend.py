@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from svam_ros.engines.exported.stage_graphs import PassShape
-from svam_ros.engines.stages import Measure
+from svam_ros.profiling.stage_timer import StageTimer
 
 Array = NDArray[Any]
 
@@ -24,12 +24,12 @@ class GraphBackend(Protocol):
     def run_instruction(self, token_ids: Array, attention_mask: Array) -> None:
         """Compute what the frames need of the instruction."""
 
-    def run_frame(self, given: Mapping[str, Array], measure: Measure) -> Array:
+    def run_frame(self, given: Mapping[str, Array], timer: StageTimer) -> Array:
         """One pass under the instruction that was run last.
 
         Args:
             given: what no stage makes, by name, in single precision; ``prefix_given`` in bool.
-            measure: entered around every stage.
+            timer: told how long every stage took.
 
         Returns:
             ``(1, pred_horizon, action_dim)`` normalised actions; they stay as they are in later passes.

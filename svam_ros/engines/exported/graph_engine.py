@@ -56,7 +56,7 @@ class GraphEngine(NetworkEngine):
                 given["joints"] = inputs.joints
             if self.horizon.longest_prefix:
                 given |= self._prefix(inputs)
-        return self._backend.run_frame(given, self._timer.stage)[0].astype(np.float64)
+        return self._backend.run_frame(given, self._timer)[0].astype(np.float64)
 
     def _prefix(self, inputs: PassInputs) -> dict[str, Array]:
         """The graph has one shape: what is not given is marked so."""

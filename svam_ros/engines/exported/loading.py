@@ -7,7 +7,7 @@ from typing import Literal
 from svam_ros.artifacts.engine_files import engine_identity, find_engine
 from svam_ros.artifacts.model_directory import ModelDirectory
 from svam_ros.artifacts.network_loading import empty_network
-from svam_ros.engines.exported.engine_kinds import ENGINE_KINDS
+from svam_ros.engines.exported.engine_kinds import engine_kind
 from svam_ros.engines.exported.graph_engine import GraphEngine
 from svam_ros.engines.exported.reference_case import (
     REFERENCE_FILE,
@@ -16,7 +16,7 @@ from svam_ros.engines.exported.reference_case import (
     refuse_inaccurate,
 )
 from svam_ros.engines.exported.stage_graphs import pass_shape
-from svam_ros.engines.run_plan import RunPlan
+from svam_ros.engines.run_plan import DeviceError, RunPlan
 
 
 def load_graph_engine(
@@ -34,10 +34,15 @@ def load_graph_engine(
         EngineMismatch: those it has are for another library version, device, precision or other weights.
         EngineFilesError: a file is damaged.
         EngineInaccurate: it does not compute here what the network computes.
+        DeviceError: its device is another, or not here.
         ImportError: the library is not installed.
     """
-    kind = ENGINE_KINDS[name]
-    target = kind.targets[0]
+    kind = engine_kind(name)
+    if plan.device.type != kind.device:
+        raise DeviceError(f"engine '{name}' runs on device '{kind.device}', not on '{plan.device.type}'")
+    target = kind.here()
+    if target is None:
+        raise DeviceError(f"engine '{name}' runs on a GPU, and there is none here")
     files = find_engine(model, engine_identity(model, name, kind.library(), target, plan.dtype_name))
     config = model.manifest.config
     shape = pass_shape(empty_network(config))

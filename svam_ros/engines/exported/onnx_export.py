@@ -91,7 +91,7 @@ def _finished(path: Path, old: str, new: str) -> bytes:
 @contextmanager
 def _without_chatter() -> Iterator[None]:
     """The exporter tells of missing packages and of foldings that it skips; nobody can act on it."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.__trace", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ import numpy as np
 
 from svam_ros.engines.exported.graph_backend import Array
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
-from svam_ros.engines.stages import Measure
+from svam_ros.profiling.stage_timer import StageTimer
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -31,7 +31,7 @@ def onnxruntime_library() -> str:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f"graphs are checked by ONNX Runtime ({error}): pip install 'svam_ros[export]'"
+            f"graphs are checked by ONNX Runtime ({error}): pip install 'svam_ros[tensorrt]'"
         ) from error
     return f"onnxruntime {version('onnxruntime')}"
 
@@ -62,11 +62,11 @@ class OnnxRuntimeBackend:
         self._values |= {"token_ids": token_ids, "attention_mask": attention_mask}
         self._run(self._shape.instruction)
 
-    def run_frame(self, given: Mapping[str, Array], measure: Measure) -> Array:
+    def run_frame(self, given: Mapping[str, Array], timer: StageTimer) -> Array:
         """See the protocol."""
         self._values |= given
         for stage in self._shape.frame:
-            with measure(stage.name):
+            with timer.stage(stage.name):
                 self._run(stage)
         return self.value("actions")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from svam_ros.engines.exported.graph_backend import Array
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
-from svam_ros.engines.stages import Measure
+from svam_ros.profiling.stage_timer import StageTimer
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 """By OpenVINO's names. The graphs are in single precision; OpenVINO converts what it multiplies."""
@@ -70,11 +70,11 @@ class OpenVinoBackend:
         self._write({"token_ids": token_ids, "attention_mask": attention_mask})
         self._requests[self._shape.instruction.name].infer()
 
-    def run_frame(self, given: Mapping[str, Array], measure: Measure) -> Array:
+    def run_frame(self, given: Mapping[str, Array], timer: StageTimer) -> Array:
         """See the protocol."""
         self._write(given)
         for stage in self._shape.frame:
-            with measure(stage.name):
+            with timer.stage(stage.name):
                 self._requests[stage.name].infer()
         return self.value("actions")
 

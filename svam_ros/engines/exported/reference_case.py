@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from svam_ros.engines.network_engine import EngineModel
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import Svam
+from svam_ros.profiling.stage_timer import StageTimer
 
 REFERENCE_FILE = "reference.npz"
 
@@ -92,7 +92,7 @@ def measure_deviations(
     """
     given = dict(case.inputs)
     backend.run_instruction(given.pop("token_ids"), given.pop("attention_mask"))
-    backend.run_frame(given, lambda _stage: nullcontext())
+    backend.run_frame(given, StageTimer())
     deviations = {
         name: relative_rms(torch.from_numpy(backend.value(name)), torch.from_numpy(expected))
         for name, expected in case.outputs.items()

@@ -1,0 +1,200 @@
+"""TensorRT for RTX really compiles every stage for an RTX 3090; then a GPU that is not there runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from support.fake_gpu import FakeGpu, FakeMemory
+from support.networks import CONFIG, SENTENCES, observation, save_random_model, with_expert
+
+from svam_ros.artifacts.engine_files import EngineFilesError, EngineMismatch, engine_identity, find_engine
+from svam_ros.artifacts.model_directory import open_model
+from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
+from svam_ros.engines import create_engine
+from svam_ros.engines.accuracy import AT_SMALL_WIDTHS, LARGEST_JOINT_DEVIATION_RAD
+from svam_ros.engines.exported import engine_kinds, tensorrt_backend, tensorrt_build
+from svam_ros.engines.exported.building import BuildRequest, build_engine
+from svam_ros.engines.exported.engine_kinds import BuildRefused
+from svam_ros.engines.exported.loading import load_graph_engine
+from svam_ros.engines.exported.stage_graphs import StageShape
+from svam_ros.engines.exported.tensorrt_backend import TensorRtBackend
+from svam_ros.engines.exported.tensorrt_build import TensorRtError, compile_stage, tensorrt_library
+from svam_ros.engines.random_model import seeded_weights
+from svam_ros.engines.run_plan import DeviceError, plan_run
+
+pytestmark = pytest.mark.slow
+
+REQUEST = BuildRequest("tensorrt", "sm86")
+STAGES = ["instruction", "backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    return FakeGpu()
+
+
+@pytest.fixture(scope="module")
+def built(gpu, tmp_path_factory):
+    """A model with an engine for a 3090; building was interrupted while the last stage was compiled.
+
+    Larger pictures than elsewhere in the tests: TensorRT normalises no group of a single number.
+    """
+    config = with_expert(CONFIG, longest_prefix=2)
+    config = dataclasses.replace(
+        config,
+        image_encoder=dataclasses.replace(config.image_encoder, image_size=64),
+        references=dataclasses.replace(config.references, image_size=112),
+    )
+    network = give_weights(empty_network(config), seeded_weights(weight_shapes(config), seed=0))
+    model = save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
+    kind = engine_kinds.ENGINE_KINDS["tensorrt"]
+
+    def compile_and_remember(shape, graph, engine, target, timing_cache):
+        compile_stage(shape, graph, engine, target, timing_cache)
+        gpu.remember(graph, engine)
+
+    def interrupt(step: str) -> None:
+        if step.startswith("compile action_expert"):
+            raise KeyboardInterrupt
+
+    steps: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, compile=compile_and_remember)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            build_engine(model, REQUEST, interrupt)
+        build_engine(model, REQUEST, steps.append)
+    assert [step for step in steps if step.startswith(("export", "compile"))] == [
+        "compile action_expert (6 of 6)"
+    ]
+    return open_model(model.path)
+
+
+@pytest.fixture
+def device(gpu, monkeypatch):
+    """The 3090 that the engine was built for, as far as the backend can see."""
+    kind = engine_kinds.ENGINE_KINDS["tensorrt"]
+    here = dataclasses.replace(
+        kind,
+        device="cpu",
+        here=lambda: "sm86",
+        load=lambda f, s, _p, _t: TensorRtBackend(f, s, FakeMemory(gpu)),
+    )
+    monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", here)
+    library = tensorrt_library()
+    monkeypatch.setattr(tensorrt_backend, "tensorrt_module", gpu.tensorrt)
+    monkeypatch.setitem(
+        engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(here, library=lambda: library)
+    )
+    gpu.deserialized.clear()
+    gpu.launches.clear()
+    return gpu
+
+
+def loaded(model, **options):
+    return load_graph_engine("tensorrt", model, plan_run(model.manifest, "cpu", "float16", 1), **options)
+
+
+def here(model):
+    return engine_identity(model, "tensorrt", tensorrt_library(), "sm86", "float16")
+
+
+def test_the_engine_is_for_the_3090_and_says_what_it_was_compared_by(built):
+    found = find_engine(built, here(built))
+    names = {path.name for path in found.folder.iterdir()}
+    assert names == {*(f"{stage}.engine" for stage in STAGES), "reference.npz", "engine.json"}
+    assert found.record.checked_by.startswith("onnxruntime ")
+    for output, limit in AT_SMALL_WIDTHS["float16"].items():
+        assert 1e-5 < found.record.deviations[output] <= limit
+
+
+def test_it_computes_what_the_network_does(built, device):
+    reference, engine = create_engine("eager", built, seed=3), loaded(built, seed=3)
+    engine.warm_up()
+    committed = observation().arms.positions + np.linspace(0.0, 0.05, 2)[:, None]
+    for sentence in (*SENTENCES, SENTENCES[0]):
+        for prefix in (None, committed):
+            seen = observation(sentence)
+            expected, given = (it.infer(seen, prefix).actions for it in (reference, engine))
+            np.testing.assert_allclose(given, expected, atol=2 * LARGEST_JOINT_DEVIATION_RAD["float16"])
+    engine.close()
+
+
+def test_stages_are_timed_by_the_devices_clock_and_launched_once_each(built, device):
+    engine = loaded(built)
+    engine.infer(observation())
+    device.launches.clear()
+    stages = engine.infer(observation()).stages_ms
+    assert len(device.launches) == 5
+    assert {stage: ms for stage, ms in stages.items() if stage != "preprocess"} == dict.fromkeys(
+        STAGES[1:], 1.0
+    )
+
+
+def test_nothing_is_deserialised_before_every_hash_was_compared(built, device):
+    path = find_engine(built, here(built)).folder / "action_expert.engine"
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    try:
+        with pytest.raises(EngineFilesError, match="changed or damaged"):
+            loaded(built)
+        assert device.deserialized == []
+    finally:
+        path.write_bytes(sound)
+    loaded(built)
+    assert len(device.deserialized) == 6
+
+
+def test_an_engine_that_the_device_will_not_load_or_launch_is_named(built, device, monkeypatch):
+    engine = loaded(built)
+    engine.infer(observation())
+    monkeypatch.setattr(device, "refuses_to_launch", True)
+    with pytest.raises(TensorRtError, match="could not run stage 'backbone'"):
+        engine.infer(observation())
+    monkeypatch.setattr(device, "graphs", {})
+    with pytest.raises(TensorRtError, match="cannot load stage 'instruction' here: no reason was given"):
+        loaded(built)
+
+
+def test_another_gpu_and_no_gpu_are_refused(built, device, monkeypatch):
+    kind = engine_kinds.ENGINE_KINDS["tensorrt"]
+    monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, here=lambda: "sm89"))
+    with pytest.raises(EngineMismatch, match=r"built for target sm86, here it is sm89.*--target sm89"):
+        loaded(built)
+    monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, here=lambda: None))
+    with pytest.raises(DeviceError, match="runs on a GPU, and there is none here"):
+        loaded(built)
+    monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, device="cuda"))
+    with pytest.raises(DeviceError, match="engine 'tensorrt' runs on device 'cuda', not on 'cpu'"):
+        loaded(built)
+
+
+def test_without_a_gpu_the_target_has_to_be_named(built):
+    with pytest.raises(BuildRefused, match=r"there is none here: --target sm75 or .*sm86"):
+        build_engine(built, BuildRequest("tensorrt"), lambda _: None)
+
+
+def test_a_graph_that_is_no_graph_or_another_stages_is_refused(tmp_path):
+    graph = tmp_path / "act.onnx"
+    graph.write_bytes(b"no graph")
+    shape = StageShape("act", ("x",), ("y",))
+    with pytest.raises(TensorRtError, match=r"act\.onnx: TensorRT cannot read stage 'act'"):
+        compile_stage(shape, graph, tmp_path / "act.engine", "sm86", tmp_path / "timing")
+    assert not (tmp_path / "act.engine").exists()
+
+
+def test_the_missing_library_is_named_with_the_way_to_install_it(monkeypatch):
+    def missing(name):
+        raise ImportError(f"no {name}")
+
+    monkeypatch.setattr(tensorrt_build.importlib, "import_module", missing)
+    tensorrt_build.tensorrt_module.cache_clear()
+    try:
+        with pytest.raises(ImportError, match=re.escape("pip install 'svam_ros[tensorrt]'")):
+            tensorrt_library()
+    finally:
+        tensorrt_build.tensorrt_module.cache_clear()
