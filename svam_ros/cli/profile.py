@@ -10,23 +10,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.cli.profile_measurement import Measurements, measure_in_turn, synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
-from svam_ros.profiling.latency_histogram import LatencySummary, summarize_stages
-from svam_ros.profiling.stage_table import milliseconds, stage_table
-from svam_ros.types import ArmState, CameraFrame, Observation
+from svam_ros.profiling.stage_table import comparison_table, milliseconds, stage_table
 
 if TYPE_CHECKING:
     from svam_ros.engines.network_engine import EngineModel
@@ -47,6 +45,8 @@ class ProfileOptions:
     """Make the weights of the preset from a seed; no checkpoint is needed."""
     engine: EngineName = "eager"
     """The way to run the network."""
+    against: Literal["none", "eager", "openvino", "tensorrt"] = "none"
+    """Another way, whose passes are timed in turn with those of the first: only so is a ratio worth much."""
     device: DeviceName = "cpu"
     """Where the network runs."""
     dtype: DtypeName = "auto"
@@ -63,16 +63,8 @@ class ProfileOptions:
     """Write the figures, the versions and the machine to this file."""
 
 
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured of one engine."""
-
-    stages_ms: dict[str, LatencySummary]
-    """Of every stage; ``total`` is the whole call, from observation to actions."""
-    instruction_ms: float
-    """Encoding the instruction, once."""
-    peak_memory_bytes: int | None
-    """Of this process; on a GPU, of this process there."""
+class ProfileRefused(ValueError):
+    """Options that contradict each other; the text says which."""
 
 
 def run_profile(options: ProfileOptions) -> int:
@@ -94,52 +86,22 @@ def run_profile(options: ProfileOptions) -> int:
     plan = plan_run(model.manifest, options.device, options.dtype, options.threads)
     progress.print(f"[dim]{plan.describe()}[/dim]", highlight=False, soft_wrap=True)
     config = model.manifest.config
-    observation = synthetic_observation(
-        options, options.instruction or model.tokenizer.known_words()[0], config.action_expert.action_dim
-    )
-    with progress.status("counting the arithmetic") as status:
+    sentence = options.instruction or model.tokenizer.known_words()[0]
+    observation = synthetic_observation(options.profile, sentence, config.action_expert.action_dim)
+    names = [options.engine] if options.against == "none" else [options.engine, options.against]
+    with progress.status("counting the arithmetic") as status, ExitStack() as opened:
         gflop = count_stage_gflop(config)
-        status.update("loading the weights and warming up")
-        engine = create_engine(
-            options.engine, model, threads=plan.threads, device=options.device, dtype=plan.dtype_name
-        )
-        try:
-            status.update(f"timing {options.repeats} passes")
-            measured = measure(engine, observation, options.repeats, plan)
-        finally:
-            engine.close()
-    _report(options, engine, plan, gflop, measured)
+        engines = []
+        for name in names:
+            status.update(f"loading {name} and warming up")
+            engines.append(
+                create_engine(name, model, threads=plan.threads, device=options.device, dtype=plan.dtype_name)
+            )
+            opened.callback(engines[-1].close)
+        status.update(f"timing {options.repeats} passes" + (" of each in turn" if len(names) > 1 else ""))
+        measured = measure_in_turn(engines, observation, options.repeats)
+    _report(options, engines[0], plan, gflop, measured)
     return 0
-
-
-def measure(
-    engine: PolicyEngine, observation: Observation, repeats: int, plan: RunPlan | None = None
-) -> Measurements:
-    """Time the instruction and ``repeats`` passes.
-
-    Raises:
-        PredictionRefused: the model cannot make sense of the instruction or the observation.
-    """
-    started = time.perf_counter()
-    engine.set_instruction(observation.instruction)
-    instruction_ms = (time.perf_counter() - started) * 1e3
-    passes = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        prediction = engine.infer(observation)
-        elapsed_ms = (time.perf_counter() - started) * 1e3
-        passes.append({**prediction.stages_ms, "total": elapsed_ms})
-    peak = plan.peak_memory_bytes() if plan else None
-    return Measurements(summarize_stages(passes), instruction_ms, peak)
-
-
-def synthetic_observation(options: ProfileOptions, instruction: str, joints: int = 14) -> Observation:
-    """A frame of seeded noise in the camera's size, and the robot's first ``joints`` at home."""
-    camera = load_robot_profile(options.profile).camera
-    noise = np.random.default_rng(0).integers(0, 256, (camera.height, camera.width, 3), dtype=np.uint8)
-    home = load_cobot().home[:joints]
-    arms = ArmState(positions=home, velocities=np.zeros_like(home), left_stamp_ns=0, right_stamp_ns=0)
-    return Observation(CameraFrame(rgb=noise, stamp_ns=0), arms, instruction)
 
 
 def _open(options: ProfileOptions) -> EngineModel:
@@ -154,9 +116,11 @@ def _open(options: ProfileOptions) -> EngineModel:
 
 def _profile_scripted(options: ProfileOptions) -> int:
     """An engine without a network: the time that everything around a network takes."""
+    if options.against != "none":
+        raise ProfileRefused("engine 'scripted' has no network that another one could be compared with")
     engine = create_engine(options.engine, options.model)
-    measured = measure(engine, synthetic_observation(options, options.instruction), options.repeats)
-    _report(options, engine, None, None, measured)
+    observation = synthetic_observation(options.profile, options.instruction)
+    _report(options, engine, None, None, measure_in_turn([engine], observation, options.repeats))
     return 0
 
 
@@ -165,43 +129,57 @@ def _report(
     engine: PolicyEngine,
     plan: RunPlan | None,
     gflop: dict[str, float] | None,
-    measured: Measurements,
+    measured: Sequence[Measurements],
 ) -> None:
-    """The table, and the file with everything in it."""
+    """The tables, and the file with everything in them."""
     machine = read_machine()
     costs = None if gflop is None else {**gflop, "total": sum(gflop.values()) - gflop[INSTRUCTION]}
     place = machine.gpu if options.device == "cuda" else machine.cpu
     how = f" · {plan.dtype_name}" if plan else ""
     title = f"{engine.model_name} · {engine.name}{how} · {place}"
-    caption = _caption(plan, costs, measured)
-    Console().print(stage_table(measured.stages_ms, title, caption, costs))
+    peak_bytes = plan.peak_memory_bytes() if plan else None
+    caption = _caption(plan, costs, measured[0], peak_bytes)
+    Console().print(stage_table(measured[0].stages_ms, title, caption, costs))
+    if options.against != "none":
+        ours, other = measured
+        Console().print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
     if options.json is None:
         return
-    stages_ms = {stage: row for stage, row in measured.stages_ms.items() if row.n}
     figures = {
         "model": engine.model_name,
         "engine": engine.name,
         **(plan.figures() if plan else {}),
-        "stages_ms": {stage: dataclasses.asdict(row) for stage, row in stages_ms.items()},
-        "instruction_ms": measured.instruction_ms,
+        **_stage_figures(measured[0], costs),
         "gflop": costs,
-        "gflop_per_s": {
-            stage: costs[stage] / row.p50 * 1e3
-            for stage, row in stages_ms.items()
-            if costs and stage in costs and row.p50
-        },
-        "peak_memory_bytes": measured.peak_memory_bytes,
-        "peak_memory_per_weight_byte": plan.per_weight_byte(measured.peak_memory_bytes) if plan else None,
+        "against": None
+        if options.against == "none"
+        else {"engine": options.against, **_stage_figures(measured[1], costs)},
+        "peak_memory_bytes": peak_bytes,
+        "peak_memory_per_weight_byte": plan.per_weight_byte(peak_bytes) if plan else None,
         "versions": read_versions(),
         "machine": dataclasses.asdict(machine),
     }
     options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _caption(plan: RunPlan | None, gflop: dict[str, float] | None, measured: Measurements) -> Text | None:
+def _stage_figures(measured: Measurements, costs: dict[str, float] | None) -> dict[str, object]:
+    stages_ms = {stage: row for stage, row in measured.stages_ms.items() if row.n}
+    return {
+        "stages_ms": {stage: dataclasses.asdict(row) for stage, row in stages_ms.items()},
+        "instruction_ms": measured.instruction_ms,
+        "gflop_per_s": {
+            stage: costs[stage] / row.p50 * 1e3
+            for stage, row in stages_ms.items()
+            if costs and stage in costs and row.p50
+        },
+    }
+
+
+def _caption(
+    plan: RunPlan | None, gflop: dict[str, float] | None, measured: Measurements, peak: int | None
+) -> Text | None:
     if plan is None or gflop is None:
         return None
-    peak = measured.peak_memory_bytes
     ratio = plan.per_weight_byte(peak)
     return Text(
         f"peak memory {_gigabytes(peak)}, {'?' if ratio is None else f'{ratio:.3g}'} x the weights' "

@@ -84,6 +84,34 @@ def _cost_cells(gflop: float | None, median_ms: float | None) -> list[str]:
     return [milliseconds(gflop), milliseconds(rate)]
 
 
+def comparison_table(
+    ours: tuple[str, Mapping[str, LatencySummary]], other: tuple[str, Mapping[str, LatencySummary]]
+) -> Table:
+    """Median and p99 of both engines stage by stage, and how many times as fast as the other ours is."""
+    (name, ours_ms), (other_name, other_ms) = ours, other
+    table = Table(
+        title=f"{name} against {other_name}, in turn",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("stage", no_wrap=True)
+    for heading in (name, other_name):
+        table.add_column(f"{heading} p50 ms", justify="right")
+        table.add_column("p99 ms", justify="right", no_wrap=True)
+    table.add_column("ratio of p50", justify="right")
+    for stage in STAGES:
+        mine, theirs = ours_ms[stage], other_ms[stage]
+        if not mine.n and not theirs.n:
+            continue
+        if stage == "total":
+            table.add_section()
+        ratio = f"{theirs.p50 / mine.p50:.2f}" if mine.p50 and theirs.p50 else "–"
+        figures = (mine.p50, mine.p99, theirs.p50, theirs.p99)
+        table.add_row(stage.replace("_", " "), *map(milliseconds, figures), ratio)
+    return table
+
+
 def run_table(report: RunReport) -> Table:
     """The one table at the end of a run: the stages, and under them what the run is judged by."""
     caption = Text()

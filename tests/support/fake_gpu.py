@@ -54,7 +54,7 @@ class FakeGpu:
 
 
 class FakeMemory:
-    """See ``svam_ros.engines.exported.device_memory.DeviceMemory``. A millisecond passes with every launch."""
+    """See ``svam_ros.engines.exported.device_memory.DeviceMemory``. A launch takes a millisecond."""
 
     stream = 7
 

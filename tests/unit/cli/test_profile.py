@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from svam_ros.cli.main import main
-from svam_ros.cli.profile import ProfileOptions, measure, synthetic_observation
+from svam_ros.cli.profile_measurement import measure_in_turn, synthetic_observation
 from svam_ros.cobot import load_cobot
 from svam_ros.engines import create_engine
+from svam_ros.engines.policy_engine import Prediction
 
 
 def test_the_file_holds_stages_versions_and_machine(tmp_path, capsys):
@@ -51,20 +52,56 @@ def test_random_weights_need_no_model_and_every_figure_is_in_the_file(tmp_path, 
 
 
 def test_a_preset_with_fewer_joints_than_the_robot_gets_the_first_of_them():
-    seen = synthetic_observation(ProfileOptions(), "do it", joints=7)
+    seen = synthetic_observation("cobot_magic", "do it", joints=7)
     assert np.array_equal(seen.arms.positions, load_cobot().home[:7])
 
 
 def test_the_total_is_the_whole_call():
     engine = create_engine("scripted", "fault=slow slow_ms=30")
-    measured = measure(engine, synthetic_observation(ProfileOptions(), ""), repeats=3)
+    [measured] = measure_in_turn([engine], synthetic_observation("cobot_magic", ""), repeats=3)
     total = measured.stages_ms["total"]
     assert total.p50 is not None
     assert 30 <= total.p50 < 300
 
 
+def test_two_engines_take_turns_and_their_medians_are_compared(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert main(["profile", "--against", "eager", "--repeats", "2", "--json", str(path)]) == 0
+    figures = json.loads(path.read_text())
+    assert figures["against"]["engine"] == "eager"
+    ours, other = (it["stages_ms"]["total"] for it in (figures, figures["against"]))
+    assert (ours["n"], other["n"]) == (2, 2)
+    shown = capsys.readouterr().out
+    assert "eager against eager, in turn" in shown
+    assert f"{other['p50'] / ours['p50']:.2f}" in shown
+
+
+def test_an_engine_that_was_not_built_is_named_with_the_command_that_builds_it(capsys):
+    assert main(["profile", "--engine", "openvino"]) == 2
+    words = "has no engine 'openvino'; build it: svam build-engine --model"
+    assert words in capsys.readouterr().err
+
+
+def test_the_passes_of_several_engines_alternate():
+    order = []
+
+    class Engine:
+        def __init__(self, name):
+            self.name = name
+
+        def set_instruction(self, text):
+            order.append(f"{self.name} {text}")
+
+        def infer(self, _observation):
+            order.append(self.name)
+            return Prediction(np.zeros((1, 14)), {}, "")
+
+    measure_in_turn([Engine("a"), Engine("b")], synthetic_observation("cobot_magic", "go"), repeats=2)
+    assert order == ["a go", "b go", "a", "b", "a", "b"]
+
+
 def test_the_frame_has_the_camera_s_size_and_is_always_the_same():
-    first, second = (synthetic_observation(ProfileOptions(), "do it") for _ in range(2))
+    first, second = (synthetic_observation("cobot_magic", "do it") for _ in range(2))
     assert first.frame.rgb.shape == (480, 640, 3)
     assert (first.frame.rgb == second.frame.rgb).all()
 
@@ -74,6 +111,7 @@ def test_the_frame_has_the_camera_s_size_and_is_always_the_same():
     [
         (["--model", "no_such_model"], "'no_such_model' is neither a folder nor a model"),
         (["--model", "cobbot", "--random-weights"], "'cobbot' is no preset, did you mean 'cobot'"),
+        (["--engine", "scripted", "--against", "eager"], "'scripted' has no network"),
         (["--threads", "65"], "'threads' is 65, allowed is 0 to 64"),
         (["--engine", "scripted", "--json", "no/such/folder/figures.json"], "there is no folder"),
         (["--engine", "scripted", "--repeats", "0"], "'repeats' is 0, allowed is 1 to 100000"),
