@@ -242,7 +242,7 @@ def test_weights_that_are_not_finite_never_reach_an_engine(tmp_path):
 def test_a_device_without_memory_is_asked_once_more_and_no_further(model, monkeypatch, failures):
     engine = create_engine("eager", model.path)
     expected = engine.infer(observation()).actions
-    sound, asked = engine._run, []
+    sound, asked = engine._run_stages, []
 
     def run(*arguments):
         asked.append(arguments)
@@ -250,7 +250,7 @@ def test_a_device_without_memory_is_asked_once_more_and_no_further(model, monkey
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
         return sound(*arguments)
 
-    monkeypatch.setattr(engine, "_run", run)
+    monkeypatch.setattr(engine, "_run_stages", run)
     if failures == 1:
         assert np.array_equal(engine.infer(observation()).actions, expected)
     else:
