@@ -24,11 +24,13 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
-from svam_ros.profiling.stage_table import comparison_table, milliseconds, stage_table
+from svam_ros.profiling.stage_table import comparison_table, floor_table, milliseconds, stage_table
 
 if TYPE_CHECKING:
+    from svam_ros.engines.device_roof import DeviceRoof
     from svam_ros.engines.network_engine import EngineModel
     from svam_ros.engines.run_plan import RunPlan
+    from svam_ros.engines.stage_cost import StageCost
 
 INSTRUCTION = "instruction"
 """What runs once per instruction, beside the stages that run once per frame."""
@@ -63,6 +65,44 @@ class ProfileOptions:
     """Write the figures, the versions and the machine to this file."""
 
 
+@dataclass(frozen=True)
+class Network:
+    """What is known of the network that was timed, besides its times."""
+
+    plan: RunPlan
+    costs: dict[str, StageCost]
+    roof: DeviceRoof
+
+    @property
+    def gflop(self) -> dict[str, float]:
+        """Of every stage; ``total`` is a frame's."""
+        gflop = {stage: cost.gflop for stage, cost in self.costs.items()}
+        return {**gflop, "total": sum(gflop.values()) - gflop[INSTRUCTION]}
+
+    @property
+    def floor_ms(self) -> dict[str, float]:
+        """The least time of every stage here; ``total`` is a frame's."""
+        floor_ms = {stage: cost.floor_ms(self.roof) for stage, cost in self.costs.items()}
+        return {**floor_ms, "total": sum(floor_ms.values()) - floor_ms[INSTRUCTION]}
+
+    def figures(self, measured: Measurements, peak_bytes: int | None) -> dict[str, object]:
+        """For the file."""
+        gflop, number = self.gflop, self.roof.bytes_per_number
+        return {
+            **self.plan.figures(),
+            "gflop": gflop,
+            "gflop_per_s": {
+                stage: gflop[stage] / row.p50 * 1e3
+                for stage, row in measured.stages_ms.items()
+                if stage in gflop and row.p50
+            },
+            "megabytes": {stage: cost.megabytes(number) for stage, cost in self.costs.items()},
+            "roof": dataclasses.asdict(self.roof),
+            "floor_ms": self.floor_ms,
+            "peak_memory_per_weight_byte": self.plan.per_weight_byte(peak_bytes),
+        }
+
+
 class ProfileRefused(ValueError):
     """Options that contradict each other; the text says which."""
 
@@ -78,8 +118,9 @@ def run_profile(options: ProfileOptions) -> int:
     if options.engine == "scripted":
         return _profile_scripted(options)
 
+    from svam_ros.engines.device_roof import measure_roof
     from svam_ros.engines.run_plan import plan_run
-    from svam_ros.engines.stage_cost import count_stage_gflop
+    from svam_ros.engines.stage_cost import count_stage_costs
 
     progress = Console(stderr=True)
     model = _open(options)
@@ -90,7 +131,7 @@ def run_profile(options: ProfileOptions) -> int:
     observation = synthetic_observation(options.profile, sentence, config.action_expert.action_dim)
     names = [options.engine] if options.against == "none" else [options.engine, options.against]
     with progress.status("counting the arithmetic") as status, ExitStack() as opened:
-        gflop = count_stage_gflop(config)
+        costs = count_stage_costs(config)
         engines = []
         for name in names:
             status.update(f"loading {name} and warming up")
@@ -100,7 +141,9 @@ def run_profile(options: ProfileOptions) -> int:
             opened.callback(engines[-1].close)
         status.update(f"timing {options.repeats} passes" + (" of each in turn" if len(names) > 1 else ""))
         measured = measure_in_turn(engines, observation, options.repeats)
-    _report(options, engines[0], plan, gflop, measured)
+        status.update("measuring what the device can do")
+        roof = measure_roof(plan.device, plan.dtype, plan.threads)
+    _report(options, engines[0], measured, Network(plan, costs, roof))
     return 0
 
 
@@ -120,73 +163,71 @@ def _profile_scripted(options: ProfileOptions) -> int:
         raise ProfileRefused("engine 'scripted' has no network that another one could be compared with")
     engine = create_engine(options.engine, options.model)
     observation = synthetic_observation(options.profile, options.instruction)
-    _report(options, engine, None, None, measure_in_turn([engine], observation, options.repeats))
+    _report(options, engine, measure_in_turn([engine], observation, options.repeats), None)
     return 0
 
 
 def _report(
     options: ProfileOptions,
     engine: PolicyEngine,
-    plan: RunPlan | None,
-    gflop: dict[str, float] | None,
     measured: Sequence[Measurements],
+    network: Network | None,
 ) -> None:
     """The tables, and the file with everything in them."""
     machine = read_machine()
-    costs = None if gflop is None else {**gflop, "total": sum(gflop.values()) - gflop[INSTRUCTION]}
     place = machine.gpu if options.device == "cuda" else machine.cpu
-    how = f" · {plan.dtype_name}" if plan else ""
+    how = f" · {network.plan.dtype_name}" if network else ""
     title = f"{engine.model_name} · {engine.name}{how} · {place}"
-    peak_bytes = plan.peak_memory_bytes() if plan else None
-    caption = _caption(plan, costs, measured[0], peak_bytes)
-    Console().print(stage_table(measured[0].stages_ms, title, caption, costs))
+    peak_bytes = network.plan.peak_memory_bytes() if network else None
+    console = Console()
+    caption = None if network is None else _caption(network, measured[0], peak_bytes)
+    gflop = None if network is None else network.gflop
+    console.print(stage_table(measured[0].stages_ms, title, caption, gflop))
+    if network is not None:
+        console.print(floor_table(measured[0].stages_ms, network.floor_ms, _roof_caption(network)))
     if options.against != "none":
         ours, other = measured
-        Console().print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
+        console.print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
     if options.json is None:
         return
     figures = {
         "model": engine.model_name,
         "engine": engine.name,
-        **(plan.figures() if plan else {}),
-        **_stage_figures(measured[0], costs),
-        "gflop": costs,
+        **_stage_figures(measured[0]),
         "against": None
         if options.against == "none"
-        else {"engine": options.against, **_stage_figures(measured[1], costs)},
+        else {"engine": options.against, **_stage_figures(measured[1])},
+        **(network.figures(measured[0], peak_bytes) if network else {}),
         "peak_memory_bytes": peak_bytes,
-        "peak_memory_per_weight_byte": plan.per_weight_byte(peak_bytes) if plan else None,
         "versions": read_versions(),
         "machine": dataclasses.asdict(machine),
     }
     options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _stage_figures(measured: Measurements, costs: dict[str, float] | None) -> dict[str, object]:
-    stages_ms = {stage: row for stage, row in measured.stages_ms.items() if row.n}
-    return {
-        "stages_ms": {stage: dataclasses.asdict(row) for stage, row in stages_ms.items()},
-        "instruction_ms": measured.instruction_ms,
-        "gflop_per_s": {
-            stage: costs[stage] / row.p50 * 1e3
-            for stage, row in stages_ms.items()
-            if costs and stage in costs and row.p50
-        },
-    }
+def _stage_figures(measured: Measurements) -> dict[str, object]:
+    stages_ms = {stage: dataclasses.asdict(row) for stage, row in measured.stages_ms.items() if row.n}
+    return {"stages_ms": stages_ms, "instruction_ms": measured.instruction_ms}
 
 
-def _caption(
-    plan: RunPlan | None, gflop: dict[str, float] | None, measured: Measurements, peak: int | None
-) -> Text | None:
-    if plan is None or gflop is None:
-        return None
-    ratio = plan.per_weight_byte(peak)
+def _caption(network: Network, measured: Measurements, peak: int | None) -> Text:
+    plan, ratio = network.plan, network.plan.per_weight_byte(peak)
     return Text(
         f"peak memory {_gigabytes(peak)}, {'?' if ratio is None else f'{ratio:.3g}'} x the weights' "
         f"{_gigabytes(plan.weights_bytes)} · "
         f"{plan.threads} CPU thread{'s' * (plan.threads > 1)}\n"
         f"once per instruction: {milliseconds(measured.instruction_ms)} ms, "
-        f"{milliseconds(gflop[INSTRUCTION])} GFLOP",
+        f"{milliseconds(network.gflop[INSTRUCTION])} GFLOP",
+        "dim",
+    )
+
+
+def _roof_caption(network: Network) -> Text:
+    roof = network.roof
+    return Text(
+        f"the least time is that of every product, convolution and attention at what was reached here now:\n"
+        f"{roof.flop_per_s / 1e9:.0f} GFLOP/s in a large product, {roof.bytes_per_s / 1e9:.1f} GB/s in a "
+        f"large copy; element by element is free",
         "dim",
     )
 

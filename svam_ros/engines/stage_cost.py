@@ -1,16 +1,20 @@
-"""How much arithmetic each stage of a network takes: counted by running it on tensors without memory."""
+"""How much each stage of a network has to compute and to move: counted on tensors without memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from svam_ros.artifacts.network_loading import empty_network
+from svam_ros.engines.device_roof import DeviceRoof
 from svam_ros.engines.stages import StageInputs, run_stages
 from svam_ros.networks.config import SvamConfig
 
@@ -18,19 +22,54 @@ INSTRUCTION = "instruction"
 """The stage that runs once per instruction, not once per frame."""
 
 
-def count_stage_gflop(config: SvamConfig) -> dict[str, float]:
-    """GFLOP (a multiplication and an addition are two) of every stage of one pass, batch size 1.
+@dataclass(frozen=True)
+class Operation:
+    """One product of matrices, convolution or attention."""
 
-    Matrix products, convolutions and attention are counted, causal attention as if it had no mask;
-    what works element by element is not. :data:`INSTRUCTION` comes first.
+    flop: int
+    """A multiplication and an addition are two."""
+    numbers: int
+    """Elements of everything that it reads and writes, weights too."""
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage cannot do without. What works element by element is not counted: it can be fused away."""
+
+    operations: tuple[Operation, ...]
+
+    @property
+    def gflop(self) -> float:
+        """Of all operations."""
+        return sum(operation.flop for operation in self.operations) / 1e9
+
+    def megabytes(self, bytes_per_number: int) -> float:
+        """What is read and written where nothing stays in a cache."""
+        return sum(operation.numbers for operation in self.operations) * bytes_per_number / 1e6
+
+    def floor_ms(self, roof: DeviceRoof) -> float:
+        """The least time on a device: of each operation the longer of computing and moving."""
+        return 1e3 * sum(
+            max(
+                operation.flop / roof.flop_per_s,
+                operation.numbers * roof.bytes_per_number / roof.bytes_per_s,
+            )
+            for operation in self.operations
+        )
+
+
+def count_stage_costs(config: SvamConfig) -> dict[str, StageCost]:
+    """Every stage of one pass, batch size 1; :data:`INSTRUCTION` comes first.
+
+    Causal attention is counted as if it had no mask.
     """
-    counts: dict[str, float] = {}
+    costs: dict[str, StageCost] = {}
 
     @contextmanager
     def measure(stage: str) -> Iterator[None]:
-        with FlopCounterMode(display=False) as counter:
+        with _Counter() as counter:
             yield
-        counts[stage] = counter.get_total_flops() / 1e9
+        costs[stage] = StageCost(tuple(counter.operations))
 
     with torch.no_grad():
         network = empty_network(config).to("meta").prepare_for_inference()
@@ -48,7 +87,25 @@ def count_stage_gflop(config: SvamConfig) -> dict[str, float]:
                 action_noise=torch.zeros(1, *config.action_noise_shape),
             )
         run_stages(network, inputs, measure)
-    return counts
+    return costs
+
+
+class _Counter(TorchDispatchMode):
+    """Notes every operation that torch knows the arithmetic of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            touched = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+            flop = int(count(*args, **kwargs, out_val=out))
+            self.operations.append(Operation(flop, sum(tensor.numel() for tensor in touched)))
+        return out
 
 
 def _drop_mask(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -84,6 +84,35 @@ def _cost_cells(gflop: float | None, median_ms: float | None) -> list[str]:
     return [milliseconds(gflop), milliseconds(rate)]
 
 
+def floor_table(
+    stages_ms: Mapping[str, LatencySummary], floor_ms: Mapping[str, float], caption: Text
+) -> Table:
+    """How near every stage came to the least time that the device needs for its arithmetic and its memory."""
+    table = Table(
+        title="what the device could do",
+        caption=caption,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        caption_style="",
+        min_width=CAPTION_WIDTH - 10,
+    )
+    table.add_column("stage", no_wrap=True)
+    for heading in ("p50 ms", "least ms", "reached"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for stage in STAGES:
+        row = stages_ms[stage]
+        if stage not in floor_ms or not row.p50:
+            continue
+        if stage == "total":
+            table.add_section()
+        reached = f"{floor_ms[stage] / row.p50:.0%}"
+        cells = (milliseconds(row.p50), milliseconds(floor_ms[stage]), reached)
+        table.add_row(stage.replace("_", " "), *cells)
+    return table
+
+
 def comparison_table(
     ours: tuple[str, Mapping[str, LatencySummary]], other: tuple[str, Mapping[str, LatencySummary]]
 ) -> Table:

@@ -10,9 +10,16 @@ from support.networks import CONFIG, random_inputs, random_network, token_ids
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from svam_ros.engines.stage_cost import INSTRUCTION, count_stage_gflop
+from svam_ros.artifacts.network_loading import weight_shapes
+from svam_ros.engines.device_roof import DeviceRoof, measure_roof
+from svam_ros.engines.stage_cost import INSTRUCTION, Operation, StageCost, count_stage_costs
+from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.presets import PRESETS
 from svam_ros.profiling.stage_timer import STAGES
+
+
+def count_gflop(config: SvamConfig) -> dict[str, float]:
+    return {stage: cost.gflop for stage, cost in count_stage_costs(config).items()}
 
 
 class CountedByHand(TorchFunctionMode):
@@ -49,7 +56,7 @@ def test_counting_without_memory_agrees_with_counting_every_call():
     assert by_hand.flop.keys() == {"linear", "conv2d", "scaled_dot_product_attention"}
     everything = sum(by_hand.flop.values())
     assert min(by_hand.flop.values()) > 1e-4 * everything  # a kind that was forgotten would be seen
-    assert sum(count_stage_gflop(CONFIG).values()) * 1e9 == pytest.approx(everything, rel=1e-6)
+    assert sum(count_gflop(CONFIG).values()) * 1e9 == pytest.approx(everything, rel=1e-6)
 
 
 class RepeatedWeights(TorchDispatchMode):
@@ -80,12 +87,37 @@ def test_no_stage_multiplies_by_copies_of_its_weights():
 
 def test_every_stage_of_the_network_is_counted():
     network_stages = [s for s in STAGES if s not in ("preprocess", "publish", "total")]
-    assert list(count_stage_gflop(CONFIG)) == [INSTRUCTION, *network_stages]
+    assert list(count_gflop(CONFIG)) == [INSTRUCTION, *network_stages]
 
 
 def test_the_published_sizes_take_what_the_specification_counted():
     """The specification counts 4944 GFLOP after all exact savings, in another way, with 10 actions."""
-    gflop = count_stage_gflop(PRESETS["calvin"])
+    gflop = count_gflop(PRESETS["calvin"])
     assert sum(gflop.values()) == pytest.approx(4944, rel=2e-3)
     assert gflop["references"] == pytest.approx(47.1 + 81.2, rel=1e-3)
     assert gflop["decouplers"] == pytest.approx(886.9 + 924.5 - 15.1 - 40.3 - 23.6, rel=1e-3)
+
+
+def test_the_floor_is_the_longer_of_computing_and_moving_for_every_operation():
+    cost = StageCost((Operation(flop=2_000, numbers=10), Operation(flop=100, numbers=500)))
+    roof = DeviceRoof(flop_per_s=1e6, bytes_per_s=1e6, bytes_per_number=2)
+    assert cost.floor_ms(roof) == pytest.approx(2.0 + 1.0)
+    assert cost.gflop == pytest.approx(2.1e-6)
+    assert cost.megabytes(2) == pytest.approx(1.02e-3)
+
+
+def test_a_product_reads_both_factors_and_writes_the_result():
+    """Weights of the published sizes are read once at least: 4 GB in float16, and activations too."""
+    costs = count_stage_costs(PRESETS["calvin"])
+    weights = sum(math.prod(shape) for shape in weight_shapes(PRESETS["calvin"]).values())
+    moved = sum(cost.megabytes(2) for cost in costs.values()) * 1e6
+    assert 2 * weights < moved < 20 * weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_roof_is_what_was_reached_here(dtype, monkeypatch):
+    monkeypatch.setattr("svam_ros.engines.device_roof.REPEATS", 1)
+    roof = measure_roof(torch.device("cpu"), dtype, threads=1)
+    assert roof.bytes_per_number == dtype.itemsize
+    assert 1e7 < roof.flop_per_s < 1e15
+    assert 1e7 < roof.bytes_per_s < 1e13
