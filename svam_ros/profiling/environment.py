@@ -18,7 +18,10 @@ NAMED_VERSIONS = (
     "mujoco",
     "ruckig",
     "rclpy",
+    "onnxruntime",
+    "openvino",
     "tensorrt",
+    "tensorrt-rtx",
 )
 """Distributions whose versions can change a figure."""
 

@@ -103,18 +103,19 @@ def configuration(rig: FaultRig) -> Figures:
 
 
 @contextmanager
-def _copy_of_tiny() -> Iterator[Path]:
+def copy_of_tiny() -> Iterator[Path]:
+    """The model that ships, to be broken."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "tiny"
         shutil.copytree(resolve_model("tiny"), copy)
         yield copy
 
 
-def _refused(rig: FaultRig, model: Path, *words: str) -> None:
+def refused(rig: FaultRig, model: Path, *words: str, engine: str = "eager") -> None:
     """policy_node does not become configured and says why."""
     rig.prepare_robot()
     try:
-        rig.start_policy({"model": str(model), "engine": "eager", "instruction": "swing"})
+        rig.start_policy({"model": str(model), "engine": engine, "instruction": "swing"})
     except OperatorError:
         said = rig.supervisor.last_words(graph.POLICY_NODE, 1)
         rig.kill(graph.POLICY_NODE)
@@ -128,23 +129,23 @@ def _refused(rig: FaultRig, model: Path, *words: str) -> None:
 def flipped_byte(rig: FaultRig) -> Figures:
     """Refused by its hash, before anything is read from it."""
     for _ in range(_FLIPS_A_TRIAL):
-        with _copy_of_tiny() as model:
+        with copy_of_tiny() as model:
             weights = model / "weights.safetensors"
             content = bytearray(weights.read_bytes())
             place = (next(_FLIPS) * 7_919_771 + 11) % len(content)
             content[place] ^= 1 << (place % 8)
             weights.write_bytes(content)
-            _refused(rig, model, "weights.safetensors", "changed or damaged")
+            refused(rig, model, "weights.safetensors", "changed or damaged")
     return {}
 
 
 @row(34, "a pickle in the model directory")
 def pickled(rig: FaultRig) -> Figures:
     """Refused by its name; the code in it is not run."""
-    with _copy_of_tiny() as model:
+    with copy_of_tiny() as model:
         marker = model.parent / "was_run"
         (model / "extra.ckpt").write_bytes(pickle.dumps(_Touch(str(marker))))
-        _refused(rig, model, "extra.ckpt", "only safetensors")
+        refused(rig, model, "extra.ckpt", "only safetensors")
         assert not marker.exists()
     return {}
 
@@ -164,7 +165,7 @@ def other_statistics(rig: FaultRig) -> Figures:
     """Even with a hash made right, they are not those that the weights were trained with."""
     from svam_ros.artifacts.model_directory import file_sha256
 
-    with _copy_of_tiny() as model:
+    with copy_of_tiny() as model:
         path = model / "statistics.json"
         statistics = json.loads(path.read_text())
         _first_number_doubled(statistics)
@@ -172,7 +173,7 @@ def other_statistics(rig: FaultRig) -> Figures:
         manifest = json.loads((model / "manifest.json").read_text())
         manifest["files"]["statistics.json"] = file_sha256(path)
         (model / "manifest.json").write_text(json.dumps(manifest))
-        _refused(rig, model, "statistics.json", "the numbers are those of")
+        refused(rig, model, "statistics.json", "the numbers are those of")
     return {}
 
 
@@ -190,19 +191,19 @@ def _first_number_doubled(tree: object) -> bool:
 @row(36, "joints of another robot")
 def other_joints(rig: FaultRig) -> Figures:
     """The model moves them in another order."""
-    with _copy_of_tiny() as model:
+    with copy_of_tiny() as model:
         manifest = json.loads((model / "manifest.json").read_text())
         names = manifest["joint_names"]
         names[0], names[1] = names[1], names[0]
         (model / "manifest.json").write_text(json.dumps(manifest))
-        _refused(rig, model, "joints are not this robot's")
+        refused(rig, model, "joints are not this robot's")
     return {}
 
 
 @row(37, "a model that every user may change")
 def writable(rig: FaultRig) -> Figures:
     """Refused as ssh refuses keys."""
-    with _copy_of_tiny() as model:
+    with copy_of_tiny() as model:
         (model / "weights.safetensors").chmod(0o666)
-        _refused(rig, model, "every user", "chmod")
+        refused(rig, model, "every user", "chmod")
     return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faults.camera_rows
 import faults.chunk_rows
 import faults.clock_rows
+import faults.engine_rows
 import faults.guard_rows
 import faults.joint_state_rows
 import faults.network_rows
