@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support.networks import CONFIG, SENTENCES, observation, save_random_model, with_expert
 
@@ -37,6 +38,38 @@ from svam_ros.engines.policy_engine import PredictionRefused
 from svam_ros.engines.random_model import seeded_weights
 
 STAGES = ["instruction", "backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
+ONNX_OPERATIONS = [
+    "Add",
+    "And",
+    "ArgMax",
+    "Cast",
+    "Concat",
+    "Conv",
+    "Div",
+    "Equal",
+    "Expand",
+    "Gather",
+    "GatherND",
+    "Gelu",
+    "Gemm",
+    "GroupNormalization",
+    "IsNaN",
+    "LayerNormalization",
+    "MatMul",
+    "Mul",
+    "Neg",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Sub",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+]
 ALLOWED_RAD = LARGEST_JOINT_DEVIATION_RAD["float32"]
 REQUEST = BuildRequest("openvino", "cpu", "float32")
 
@@ -142,6 +175,16 @@ def test_no_graph_says_where_it_was_made(built):
     folder = find_engine(built, here(built)).folder
     for path in folder.glob("*.onnx"):
         assert str(Path(__file__).parents[3]).encode() not in path.read_bytes()
+
+
+def test_graphs_are_made_of_operations_that_every_library_reads(built):
+    """At most these of ONNX's own: a new one is to be tried with OpenVINO, ONNX Runtime and TensorRT first."""
+    graphs = [onnx.load(path) for path in find_engine(built, here(built)).folder.glob("*.onnx")]
+    assert len(graphs) == len(STAGES)
+    used = {(node.domain, node.op_type) for graph in graphs for node in graph.graph.node}
+    assert ("", "Conv") in used
+    assert used <= {("", name) for name in ONNX_OPERATIONS}
+    assert {graph.opset_import[0].version for graph in graphs} == {21}
 
 
 def test_a_model_without_an_engine_says_how_to_build_one(unbuilt):
