@@ -178,7 +178,7 @@ def test_no_graph_says_where_it_was_made(built):
 
 
 def test_graphs_are_made_of_operations_that_every_library_reads(built):
-    """At most these of ONNX's own: a new one is to be tried with OpenVINO, ONNX Runtime and TensorRT first."""
+    """At most these of ONNX itself: a new one is tried with OpenVINO, ONNX Runtime and TensorRT first."""
     graphs = [onnx.load(path) for path in find_engine(built, here(built)).folder.glob("*.onnx")]
     assert len(graphs) == len(STAGES)
     used = {(node.domain, node.op_type) for graph in graphs for node in graph.graph.node}
