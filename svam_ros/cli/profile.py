@@ -24,6 +24,8 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
+from svam_ros.profiling.html_report.page import write_page
+from svam_ros.profiling.html_report.profile_page import ProfilePage, render_profile_page
 from svam_ros.profiling.stage_table import comparison_table, floor_table, milliseconds, stage_table
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class ProfileOptions:
     """Robot profile: the size of the camera's frames."""
     json: Path | None = None
     """Write the figures, the versions and the machine to this file."""
+    html: Path | None = None
+    """Write a page with the stages as bars, beside the paper's, to this file."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,9 @@ class ProfileRefused(ValueError):
 
 def run_profile(options: ProfileOptions) -> int:
     """Say what will run, time the passes, print the table, write the file if asked for."""
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise NotADirectoryError(
-            f"there is no folder {options.json.absolute().parent} for {options.json.name}"
-        )
+    for path in (options.json, options.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise NotADirectoryError(f"there is no folder {path.absolute().parent} for {path.name}")
     # Threads that OpenMP starts besides the ones asked for would disturb what is measured.
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads or 1))
     if options.engine == "scripted":
@@ -184,10 +187,12 @@ def _report(
     gflop = None if network is None else network.gflop
     console.print(stage_table(measured[0].stages_ms, title, caption, gflop))
     if network is not None:
-        console.print(floor_table(measured[0].stages_ms, network.floor_ms, _roof_caption(network)))
+        console.print(floor_table(measured[0].stages_ms, network.floor_ms, Text(_roof_text(network), "dim")))
     if options.against != "none":
         ours, other = measured
         console.print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
+    if options.html is not None:
+        write_page(render_profile_page(_page(options, title, measured, network)), options.html)
     if options.json is None:
         return
     figures = {
@@ -203,6 +208,23 @@ def _report(
         "machine": dataclasses.asdict(machine),
     }
     options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _page(
+    options: ProfileOptions, title: str, measured: Sequence[Measurements], network: Network | None
+) -> ProfilePage:
+    again = " again" if options.against == options.engine else ""
+    names = [options.engine, f"{options.against}{again}"]
+    machine = {name: str(value) for name, value in dataclasses.asdict(read_machine()).items()}
+    return ProfilePage(
+        model=title,
+        lead=f"svam profile, {options.repeats} passes of each engine after its warm-up",
+        measured={name: one.stages_ms for name, one in zip(names, measured, strict=False)},
+        gflop=network.gflop if network else {},
+        floor_ms=network.floor_ms if network else {},
+        roof=_roof_text(network).replace("\n", " ") if network else "",
+        environment={**machine, **read_versions()},
+    )
 
 
 def _stage_figures(measured: Measurements) -> dict[str, object]:
@@ -222,13 +244,12 @@ def _caption(network: Network, measured: Measurements, peak: int | None) -> Text
     )
 
 
-def _roof_caption(network: Network) -> Text:
+def _roof_text(network: Network) -> str:
     roof = network.roof
-    return Text(
+    return (
         f"the least time is that of every product, convolution and attention at what was reached here now:\n"
         f"{roof.flop_per_s / 1e9:.0f} GFLOP/s in a large product, {roof.bytes_per_s / 1e9:.1f} GB/s in a "
-        f"large copy; element by element is free",
-        "dim",
+        f"large copy; element by element is free"
     )
 
 

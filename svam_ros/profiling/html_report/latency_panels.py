@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,7 @@ import numpy as np
 from svam_ros.profiling.demo_record import ChunkTiming, DemoRecord
 from svam_ros.profiling.html_report.axes import HEIGHT, WIDTH, Axis, Tick
 from svam_ros.profiling.html_report.joint_panels import time_axis
-from svam_ros.profiling.latency_histogram import LatencySummary
-from svam_ros.profiling.run_report import RunReport
+from svam_ros.profiling.latency_histogram import EMPTY, LatencySummary
 from svam_ros.profiling.stage_table import milliseconds
 from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, PAPER_SETUP, PAPER_STAGES_MS, STAGES
 
@@ -94,24 +94,15 @@ class TimelineChart:
     """Histogram on the same axis: bottom, height and width in per cent, and a tip."""
 
 
-def budget_chart(report: RunReport) -> BudgetChart:
-    """Stacked medians of this run above those of the paper."""
-    total = report.stages_ms.get("total")
-    medians = {
-        stage: summary.p50 for stage in PARTS if (summary := report.stages_ms.get(stage)) and summary.p50
-    }
-    end = sum(medians.values())
-    far = max(end, (total.p95 if total and total.p95 else 0.0), CHUNK_BUDGET_MS)
-    axis = Axis(0.0, far * 1.06)
-    whisker, tip = None, ""
-    if total and total.p95 is not None and total.p95 > end:
-        whisker = (axis.percent(end), axis.percent(total.p95))
-        tip = f"95 % of all chunks took {milliseconds(total.p95)} ms or less"
-    note = f"p50 {milliseconds(total.p50)} ms" if total and total.p50 is not None else "not measured"
+def budget_chart(measured: Mapping[str, Mapping[str, LatencySummary]]) -> BudgetChart:
+    """Stacked medians of what was measured, by its label, above those of the paper."""
+    ends = [sum(_medians(stages_ms).values()) for stages_ms in measured.values()]
+    totals = [stages_ms["total"].p95 or 0.0 for stages_ms in measured.values() if "total" in stages_ms]
+    axis = Axis(0.0, max(*ends, *totals, CHUNK_BUDGET_MS) * 1.06)
     paper_end = sum(PAPER_STAGES_MS.values())
     return BudgetChart(
         bars=(
-            StackedBar("This run", note, _segments(medians, axis), whisker, tip),
+            *(_measured_bar(label, stages_ms, axis) for label, stages_ms in measured.items()),
             StackedBar(
                 "S-VAM paper",
                 f"{PAPER_SETUP}, {paper_end:.1f} ms",
@@ -124,6 +115,20 @@ def budget_chart(report: RunReport) -> BudgetChart:
         budget=axis.percent(CHUNK_BUDGET_MS),
         marks=_paper_marks(axis),
     )
+
+
+def _medians(stages_ms: Mapping[str, LatencySummary]) -> dict[str, float]:
+    return {stage: summary.p50 for stage in PARTS if (summary := stages_ms.get(stage)) and summary.p50}
+
+
+def _measured_bar(label: str, stages_ms: Mapping[str, LatencySummary], axis: Axis) -> StackedBar:
+    medians, total = _medians(stages_ms), stages_ms.get("total")
+    end, whisker, tip = sum(medians.values()), None, ""
+    if total and total.p95 is not None and total.p95 > end:
+        whisker = (axis.percent(end), axis.percent(total.p95))
+        tip = f"95 % of all passes took {milliseconds(total.p95)} ms or less"
+    note = f"p50 {milliseconds(total.p50)} ms" if total and total.p50 is not None else "not measured"
+    return StackedBar(label, note, _segments(medians, axis), whisker, tip)
 
 
 def _segments(medians: dict[str, float], axis: Axis) -> tuple[Segment, ...]:
@@ -148,14 +153,16 @@ def _paper_marks(axis: Axis) -> tuple[Tick, ...]:
     return tuple(marks)
 
 
-def stage_rows(report: RunReport) -> tuple[StageRow, ...]:
+def stage_rows(
+    stages_ms: Mapping[str, LatencySummary], observation_age_ms: LatencySummary = EMPTY
+) -> tuple[StageRow, ...]:
     """The stages that ran, and the observation's age, each with a bar on one common scale."""
     paper = {**PAPER_STAGES_MS, "total": sum(PAPER_STAGES_MS.values())}
     rows: list[tuple[str, LatencySummary]] = [
-        (stage, summary) for stage in STAGES if (summary := report.stages_ms.get(stage)) and summary.n
+        (stage, summary) for stage in STAGES if (summary := stages_ms.get(stage)) and summary.n
     ]
-    if report.observation_age_ms.n:
-        rows.append(("observation_age", report.observation_age_ms))
+    if observation_age_ms.n:
+        rows.append(("observation_age", observation_age_ms))
     scale = Axis(0.0, max([summary.max or 0.0 for _, summary in rows], default=0.0) or 1.0)
     return tuple(_stage_row(stage, summary, paper.get(stage), scale) for stage, summary in rows)
 

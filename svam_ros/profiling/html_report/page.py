@@ -16,7 +16,7 @@ from svam_ros.profiling.html_report.joint_panels import READOUT_POINTS, ArmPanel
 from svam_ros.profiling.html_report.latency_panels import budget_chart, stage_rows, timeline_chart
 from svam_ros.profiling.verdicts import judge
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=PackageLoader("svam_ros.profiling.html_report", "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -41,20 +41,25 @@ def render_html_report(record: DemoRecord) -> str:
         ],
         "arms": arms,
         "time_ticks": time_axis(record).ticks(6),
-        "budget": budget_chart(record.report),
-        "stage_rows": stage_rows(record.report),
+        "budget": budget_chart({"This run": record.report.stages_ms}),
+        "stage_rows": stage_rows(record.report.stages_ms, record.report.observation_age_ms),
         "timeline": timeline_chart(record),
         "page_data": _embedded_json(_page_data(record, arms)),
-        "style": _shipped_text("report.css"),
-        "script": _shipped_text("report.js"),
+        "style": shipped_text("report.css"),
+        "script": shipped_text("report.js"),
     }
-    return _TEMPLATES.get_template("report.html.j2").render(context)
+    return TEMPLATES.get_template("report.html.j2").render(context)
 
 
 def write_html_report(record: DemoRecord, path: Path) -> None:
     """Write the page to ``path``, whole or not at all."""
+    write_page(render_html_report(record), path)
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page to ``path``, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(render_html_report(record), encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 
@@ -94,6 +99,6 @@ def _embedded_json(data: object) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704
 
 
-def _shipped_text(name: str) -> Markup:
+def shipped_text(name: str) -> Markup:
     """A style sheet or script of ours, verbatim: trusted, and escaping would break it."""
     return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704

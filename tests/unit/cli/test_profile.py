@@ -1,6 +1,7 @@
 """`svam profile` times real passes and writes what it measured, on which machine, with which versions."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,28 @@ def test_an_engine_that_was_not_built_is_named_with_the_command_that_builds_it(c
     assert main(["profile", "--engine", "openvino"]) == 2
     words = "has no engine 'openvino'; build it: svam build-engine --model"
     assert words in capsys.readouterr().err
+
+
+def test_the_page_stands_alone_and_shows_both_engines_beside_the_paper(tmp_path):
+    path = tmp_path / "profile.html"
+    assert main(["profile", "--against", "eager", "--repeats", "2", "--html", str(path)]) == 0
+    text = path.read_text()
+    for words in (
+        "tiny · eager · float32",
+        "Its passes took turns with those of eager",
+        "S-VAM paper",
+        "307.6",
+    ):
+        assert words in text
+    assert text.count('class="stages"') == 3
+    assert "GFLOP/s in a large product" in text
+    assert not re.search(r"https?://|@import|url\(|<script", text)
+
+
+def test_a_page_without_a_network_has_no_floor(tmp_path):
+    path = tmp_path / "profile.html"
+    assert main(["profile", "--engine", "scripted", "--repeats", "2", "--html", str(path)]) == 0
+    assert "What the device could do" not in path.read_text()
 
 
 def test_the_passes_of_several_engines_alternate():
