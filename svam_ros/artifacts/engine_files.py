@@ -2,7 +2,7 @@
 
 ``engines/FOLDER/engine.json`` says what an engine was made of and for, and holds the hashes of the files
 beside it; the manifest holds that file's hash. Whoever may change the manifest may change the weights as
-well.
+well. A folder is named after its record's hash and never written again: the manifest alone says which count.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -29,9 +30,13 @@ from svam_ros.artifacts.model_directory import (
     ModelDirectoryError,
     file_sha256,
     open_model,
+    ships_with_package,
 )
 
 RECORD_FILE = "engine.json"
+
+NETWORK_VERSION = 1
+"""Counts up whenever ``svam_ros.networks`` makes something else of the same weights and configuration."""
 
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -45,7 +50,7 @@ class EngineMissing(ModelDirectoryError):
 
 
 class EngineMismatch(ModelDirectoryError):
-    """The engines of this kind are for another device, library, precision or other weights."""
+    """The engines of this kind are for another device, library, precision, network or other weights."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class EngineIdentity:
     target: str
     """The device: ``cpu``, or a compute capability such as ``sm86``."""
     precision: str
+    network_sha256: str
+    """Of the configuration and :data:`NETWORK_VERSION`: a graph holds both as constants."""
     weights_sha256: str
     """Of the model's weights, as in its manifest."""
 
@@ -70,17 +77,17 @@ class EngineIdentity:
             if getattr(self, field.name) != getattr(here, field.name)
         ]
 
-    def folder(self) -> str:
-        """Its name below ``engines/``."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-        return f"{self.engine}-{self.target}-{self.precision}-{digest[:12]}"
+    def digest(self) -> str:
+        """Different for every identity."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     def build_command(self, model: Path) -> str:
         """What makes it."""
-        target = "" if self.target == "cpu" else f" --target {self.target}"
-        return (
-            f"svam build-engine --model {model} --engine {self.engine}{target} --precision {self.precision}"
-        )
+        shipped = ships_with_package(model)
+        command = ["svam", "build-engine", "--model", model.name if shipped else str(model)]
+        command += ["--engine", self.engine, "--precision", self.precision]
+        command += [] if self.target == "cpu" else ["--target", self.target]
+        return shlex.join(command) + (" --out FOLDER" if shipped else "")
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,10 @@ def engine_identity(
     model: ModelDirectory, engine: str, library: str, target: str, precision: str
 ) -> EngineIdentity:
     """The identity of an engine for this model."""
-    return EngineIdentity(engine, library, target, precision, model.manifest.files[WEIGHTS_FILE])
+    network = json.dumps([NETWORK_VERSION, asdict(model.manifest.config)], sort_keys=True)
+    network_sha256 = hashlib.sha256(network.encode()).hexdigest()
+    weights_sha256 = model.manifest.files[WEIGHTS_FILE]
+    return EngineIdentity(engine, library, target, precision, network_sha256, weights_sha256)
 
 
 def find_engine(model: ModelDirectory, here: EngineIdentity) -> EngineFiles:
@@ -125,23 +135,31 @@ def find_engine(model: ModelDirectory, here: EngineIdentity) -> EngineFiles:
         EngineFilesError: a record or a file was changed, is missing, or may be changed by others.
     """
     engines = model.path / ENGINES_FOLDER
-    listed = sorted(name for name in model.manifest.engines if name.startswith(f"{here.engine}-"))
     command = here.build_command(model.path)
+    listed = sorted(name for name in model.manifest.engines if name.startswith(f"{here.engine}-"))
     if not listed:
         raise EngineMissing(f"{model.path} has no engine '{here.engine}'; build it: {command}")
-    others = []
+    _refuse_changeable(model.path)
+    others: list[str] = []
+    damaged: list[EngineFilesError] = []
     for name in listed:
-        record = _verified_record(engines / name, model.manifest.engines[name])
-        differences = record.identity.differences(here)
-        if not differences:
-            _verify_files(engines / name, record)
-            return EngineFiles(engines / name, record)
-        others.append(f"{name} was built for {'; '.join(differences)}")
+        match _look_at(engines / name, model.manifest.engines[name], here):
+            case EngineFiles() as found:
+                return found
+            case EngineFilesError() as error:
+                damaged.append(error)
+            case differences:
+                others.append(f"{name} was built for {differences}")
+    if damaged:
+        raise EngineFilesError(f"{damaged[0]}. Build it again: {command}") from damaged[0]
     raise EngineMismatch(f"{engines}: {'. '.join(others)}. Build one for here: {command}")
 
 
 def publish_engine(model: ModelDirectory, staging: Path, record: EngineRecord) -> EngineFiles:
     """Move a finished engine into the model directory and list it; an older one of its kind goes.
+
+    The engine counts from the moment in which the manifest is replaced; until then, and whatever happens, the
+    older one does.
 
     Args:
         model: the model that it was built of.
@@ -154,78 +172,112 @@ def publish_engine(model: ModelDirectory, staging: Path, record: EngineRecord) -
     """
     text = json.dumps(asdict(record), indent=2) + "\n"
     (staging / RECORD_FILE).write_text(text, encoding="utf-8")
-    for path in (staging, *staging.iterdir()):
-        path.chmod(path.stat().st_mode & ~WRITABLE_BY_OTHERS)
+    staging.chmod(0o755)
+    for path in staging.iterdir():
+        path.chmod(0o644)
     _verify_files(staging, record)
-    name = record.identity.folder()
-    target = model.path / ENGINES_FOLDER / name
-    with engines_locked(model.path):
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    kind = f"{record.identity.engine}-{record.identity.target}-{record.identity.precision}"
+    name = f"{kind}-{sha256[:16]}"
+    engines = model.path / ENGINES_FOLDER
+    with engines_locked(model.path, exclusive=True):
         manifest = open_model(model.path, any_robot=True).manifest
-        if manifest.files != model.manifest.files:
+        if replace(manifest, engines={}) != replace(model.manifest, engines={}):
             raise ModelDirectoryError(f"{model.path} was changed while the engine was built: build it again")
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(staging, target)
-        kind = name.rpartition("-")[0]
-        engines = {other: sha for other, sha in manifest.engines.items() if other.rpartition("-")[0] != kind}
-        engines[name] = hashlib.sha256(text.encode()).hexdigest()
-        _replace_manifest(model.path, manifest_to_json(replace(manifest, engines=engines)))
-        for outdated in manifest.engines.keys() - engines.keys():
-            shutil.rmtree(model.path / ENGINES_FOLDER / outdated, ignore_errors=True)
-    return EngineFiles(target, record)
+        if (engines / name).exists():
+            shutil.rmtree(engines / name)  # left by an end between this and the manifest
+        os.replace(staging, engines / name)
+        _sync_folder(engines)
+        listed = {other: sha for other, sha in manifest.engines.items() if other.rpartition("-")[0] != kind}
+        listed[name] = sha256
+        _replace_manifest(model.path, manifest_to_json(replace(manifest, engines=listed)))
+        _remove_unlisted(engines, listed)
+    return EngineFiles(engines / name, record)
 
 
 @contextmanager
-def engines_locked(model: Path) -> Iterator[None]:
-    """One process at a time changes what a model directory has of engines."""
+def engines_locked(model: Path, *, exclusive: bool) -> Iterator[None]:
+    """Many may read the engines of a model at once, and one may change them while nobody reads."""
     folder = model / ENGINES_FOLDER
-    folder.mkdir(mode=0o755, exist_ok=True)
+    if exclusive:
+        folder.mkdir(mode=0o755, exist_ok=True)
+    if not folder.is_dir():
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
     finally:
         os.close(handle)
 
 
+def _look_at(folder: Path, expected: str, here: EngineIdentity) -> EngineFiles | EngineFilesError | str:
+    """The engine, what is wrong with its files, or what else it was built for."""
+    try:
+        record = _verified_record(folder, expected)
+        if differences := record.identity.differences(here):
+            return "; ".join(differences)
+        _verify_files(folder, record)
+    except EngineFilesError as error:
+        return error
+    return EngineFiles(folder, record)
+
+
 def _verified_record(folder: Path, expected: str) -> EngineRecord:
     path = folder / RECORD_FILE
-    _refuse_changeable(folder)
+    _refuse_links(folder, path)
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise EngineFilesError(f"{path}: cannot be read: {error}; build the engine again") from error
-    if path.is_symlink() or (found := hashlib.sha256(text).hexdigest()) != expected:
+        raise EngineFilesError(f"{path}: cannot be read: {error}") from error
+    if (found := hashlib.sha256(text).hexdigest()) != expected:
         raise EngineFilesError(
-            f"{path} was changed or damaged: the manifest says sha256 {expected}, found "
-            f"{'a link' if path.is_symlink() else found}; build the engine again"
+            f"{path} was changed or damaged: the manifest says sha256 {expected}, found {found}"
         )
     try:
         return from_dict(EngineRecord, parse_json_object(text.decode()), Config(strict=True))
     except (DaciteError, ManifestError, ValueError) as error:
-        raise EngineFilesError(f"{path}: {error}; build the engine again") from error
+        raise EngineFilesError(f"{path}: {error}") from error
 
 
 def _verify_files(folder: Path, record: EngineRecord) -> None:
-    _refuse_changeable(folder)
     present = {path.name for path in folder.iterdir()} - {RECORD_FILE}
     if missing := sorted(record.files.keys() - present):
-        raise EngineFilesError(f"{folder}: {missing[0]} is not there; build the engine again")
+        raise EngineFilesError(f"{folder}: {missing[0]} is not there")
     if unlisted := sorted(present - record.files.keys()):
         raise EngineFilesError(f"{folder}: {unlisted[0]} does not belong there; remove it")
     for name, expected in record.files.items():
         path = folder / name
-        if path.is_symlink() or (found := file_sha256(path)) != expected:
+        _refuse_links(path)
+        if (found := file_sha256(path)) != expected:
             raise EngineFilesError(
-                f"{path} was changed or damaged: {RECORD_FILE} says sha256 {expected}, found "
-                f"{'a link' if path.is_symlink() else found}; build the engine again"
+                f"{path} was changed or damaged: {RECORD_FILE} says sha256 {expected}, found {found}"
             )
 
 
-def _refuse_changeable(folder: Path) -> None:
+def _refuse_links(*paths: Path) -> None:
+    for path in paths:
+        if path.is_symlink():
+            raise EngineFilesError(f"{path} was changed or damaged: it is a link")
+
+
+def _refuse_changeable(model: Path) -> None:
     """As ssh does with keys: what somebody else may change between two looks is not worth verifying."""
-    for path in (folder, *sorted(folder.iterdir() if folder.is_dir() else ())):
-        if not path.is_symlink() and path.exists() and path.stat().st_mode & WRITABLE_BY_OTHERS:
-            raise EngineFilesError(f"{path} may be changed by other users; run: chmod -R go-w {folder}")
+    engines = model / ENGINES_FOLDER
+    below = (path for path in engines.rglob("*") if not path.relative_to(engines).parts[0].startswith("."))
+    for path in (model, model / MANIFEST_FILE, engines, *below):
+        if path.is_symlink() or not path.exists():
+            continue  # said later, where it is looked for
+        status = path.stat()
+        if status.st_mode & WRITABLE_BY_OTHERS:
+            command = shlex.join(["chmod", "-R", "go-w", str(model)])
+            raise EngineFilesError(f"{path} may be changed by other users; run: {command}")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise EngineFilesError(
+                f"{path} belongs to another user (id {status.st_uid}), who may change it: "
+                f"only root's engines and one's own are run"
+            )
 
 
 def _replace_manifest(model: Path, text: str) -> None:
@@ -238,4 +290,21 @@ def _replace_manifest(model: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    shutil.copymode(model / MANIFEST_FILE, partial)
     os.replace(partial, model / MANIFEST_FILE)
+    _sync_folder(model)
+
+
+def _remove_unlisted(engines: Path, listed: dict[str, str]) -> None:
+    """Engines that no longer count; what a build has in hand has a name with a dot."""
+    for path in engines.iterdir():
+        if path.name not in listed and not path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -8,6 +8,7 @@ which verify themselves). Nothing in here unpickles.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -81,6 +82,11 @@ def model_names() -> list[str]:
     except FileNotFoundError:
         return []
     return sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}"))
+
+
+def ships_with_package(path: Path) -> bool:
+    """Whether this is one of :func:`model_names`, whose folders belong to the installation."""
+    return path.resolve() in {resolve_model(name).resolve() for name in model_names()}
 
 
 def resolve_model(name_or_path: str | Path) -> Path:
@@ -186,8 +192,20 @@ def _read_text(folder: Path, name: str) -> str:
         raise ModelDirectoryError(f"{folder / name}: cannot be read: {error}") from error
 
 
+def _everything_in(folder: Path) -> list[Path]:
+    """All files and folders below; not what a build of an engine has in hand, which comes and goes."""
+    engines, found = folder / ENGINES_FOLDER, []
+    for parent, folders, files in os.walk(folder):
+        place = Path(parent)
+        if place == engines:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [place / name for name in (*folders, *files)]
+    in_hand = (path for path in found if path.parent == engines and path.name.startswith("."))
+    return sorted(path for path in set(found).difference(in_hand) if path.is_symlink() or path.exists())
+
+
 def _refuse_pickles(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
+    for path in _everything_in(folder):
         if path.suffix.lower() in PICKLE_SUFFIXES:
             raise ModelDirectoryError(
                 f"{path} may hold pickled code and is refused: only safetensors are run. "
@@ -197,7 +215,7 @@ def _refuse_pickles(folder: Path) -> None:
 
 def _refuse_writable_by_all(folder: Path) -> None:
     """As ssh does with keys: what any user may change between two looks is not worth verifying."""
-    for path in (folder, *sorted(folder.rglob("*"))):
+    for path in (folder, *_everything_in(folder)):
         if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH:
             raise ModelDirectoryError(
                 f"{path} may be changed by every user of this machine; run: chmod -R o-w {folder}"
@@ -207,7 +225,7 @@ def _refuse_writable_by_all(folder: Path) -> None:
 def _verify_files(folder: Path, manifest: Manifest) -> None:
     present = {
         path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
+        for path in _everything_in(folder)
         if not path.is_dir() and path.relative_to(folder).parts[0] != ENGINES_FOLDER
     } - {MANIFEST_FILE}
     listed = set(manifest.files)

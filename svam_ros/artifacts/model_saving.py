@@ -108,28 +108,42 @@ def save_model(
 
 
 def copy_model(model: ModelDirectory, path: Path) -> ModelDirectory:
-    """A model directory's files at ``path``, in place of whatever model stood there; engines stay behind.
+    """A model directory's files at ``path``, without its engines.
+
+    A copy that stands there already stays as it is, engines and all; another model is replaced.
 
     Raises:
-        ModelDirectoryError: ``path`` is something other than a model directory, or the model itself.
+        ModelDirectoryError: ``path`` is something other than a model directory, or lies in the model itself.
     """
     refuse_other_folders(path)
-    if path.exists() and path.samefile(model.path):
-        raise ModelDirectoryError(f"{path} is the model itself, not a place for its copy")
+    if path.resolve().is_relative_to(model.path.resolve()):
+        raise ModelDirectoryError(f"{path} lies in the model that is to be copied: choose another place")
+    standing = _standing_copy(model, path)
+    if standing is not None:
+        return standing
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         for name in model.manifest.files:
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(model.path / name, staging / name)
-        manifest = replace(model.manifest, engines={})
-        _write_texts(staging, {MANIFEST_FILE: manifest_to_json(manifest)})
+        _write_texts(staging, {MANIFEST_FILE: manifest_to_json(replace(model.manifest, engines={}))})
+        for copied in (staging, *staging.rglob("*")):
+            copied.chmod(0o755 if copied.is_dir() else 0o644)
         verified = open_model(staging, any_robot=True)
-        staging.chmod(0o755)
         move_into_place(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return replace(verified, path=path)
+
+
+def _standing_copy(model: ModelDirectory, path: Path) -> ModelDirectory | None:
+    try:
+        standing = open_model(path, any_robot=True)
+    except ModelDirectoryError:
+        return None
+    same = replace(standing.manifest, engines={}) == replace(model.manifest, engines={})
+    return standing if same else None
 
 
 def refuse_other_folders(path: Path) -> None:

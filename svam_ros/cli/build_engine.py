@@ -30,8 +30,8 @@ class BuildEngineOptions:
     precision: DtypeName = "auto"
     """In which the network is to run. auto: float32 on a CPU, float16 on a GPU."""
     out: Path | None = None
-    """Copy the model there first and build the engine in the copy; a model that stands there is replaced. Not
-    given: the engine goes into the model's own directory."""
+    """Build the engine in a copy of the model there. Where that copy stands already it is gone on with;
+    another model that stands there is replaced. Not given: the engine goes into the model's own directory."""
     threads: Annotated[int, Range(0, 64)] = 0
     """CPU threads for the comparison at the end. 0: every core."""
 
@@ -69,16 +69,28 @@ class _Steps:
 
 def run_build_engine(options: BuildEngineOptions) -> int:
     """Build it, say how far it is from the network."""
-    from svam_ros.artifacts.model_directory import open_model
+    from svam_ros.artifacts.model_directory import open_model, ships_with_package
     from svam_ros.artifacts.model_saving import copy_model
     from svam_ros.engines.exported.building import BuildRequest, build_engine
-    from svam_ros.engines.exported.engine_kinds import chosen_precision, chosen_target, engine_kind
+    from svam_ros.engines.exported.engine_kinds import (
+        BuildRefused,
+        chosen_precision,
+        chosen_target,
+        engine_kind,
+    )
+    from svam_ros.engines.exported.onnx_export import check_export_libraries
 
     kind = engine_kind(options.engine)
+    kind.library()
+    check_export_libraries()
     target, precision = chosen_target(kind, options.target), chosen_precision(kind, options.precision)
     model = open_model(options.model, any_robot=True)  # nothing moves here
     if options.out is not None:
         model = copy_model(model, options.out)
+    elif ships_with_package(model.path):
+        raise BuildRefused(
+            f"{model.path} belongs to the installed package: build the engine in a copy, with --out FOLDER"
+        )
     threads = options.threads or len(os.sched_getaffinity(0))
     request = BuildRequest(kind.name, target, precision, threads)
     with _Steps(Console(stderr=True)) as steps:

@@ -76,6 +76,8 @@ class Network:
     plan: RunPlan
     costs: dict[str, StageCost]
     roof: DeviceRoof
+    peak_bytes: int | None
+    """Memory that the process had at most after the passes; with two engines, of both."""
 
     @property
     def gflop(self) -> dict[str, float]:
@@ -89,7 +91,7 @@ class Network:
         floor_ms = {stage: cost.floor_ms(self.roof) for stage, cost in self.costs.items()}
         return {**floor_ms, "total": sum(floor_ms.values()) - floor_ms[INSTRUCTION]}
 
-    def figures(self, measured: Measurements, peak_bytes: int | None) -> dict[str, object]:
+    def figures(self, measured: Measurements) -> dict[str, object]:
         """For the file."""
         gflop, number = self.gflop, self.roof.bytes_per_number
         return {
@@ -103,7 +105,8 @@ class Network:
             "megabytes": {stage: cost.megabytes(number) for stage, cost in self.costs.items()},
             "roof": dataclasses.asdict(self.roof),
             "floor_ms": self.floor_ms,
-            "peak_memory_per_weight_byte": self.plan.per_weight_byte(peak_bytes),
+            "peak_memory_bytes": self.peak_bytes,
+            "peak_memory_per_weight_byte": self.plan.per_weight_byte(self.peak_bytes),
         }
 
 
@@ -144,9 +147,10 @@ def run_profile(options: ProfileOptions) -> int:
             opened.callback(engines[-1].close)
         status.update(f"timing {options.repeats} passes" + (" of each in turn" if len(names) > 1 else ""))
         measured = measure_in_turn(engines, observation, options.repeats)
-        status.update("measuring what the device can do")
+        peak_bytes = plan.peak_memory_bytes()
+    with progress.status("measuring what the device can do"):
         roof = measure_roof(plan.device, plan.dtype, plan.threads)
-    _report(options, engines[0], measured, Network(plan, costs, roof))
+    _report(options, engines[0], measured, Network(plan, costs, roof, peak_bytes))
     return 0
 
 
@@ -181,9 +185,8 @@ def _report(
     place = machine.gpu if options.device == "cuda" else machine.cpu
     how = f" · {network.plan.dtype_name}" if network else ""
     title = f"{engine.model_name} · {engine.name}{how} · {place}"
-    peak_bytes = network.plan.peak_memory_bytes() if network else None
     console = Console()
-    caption = None if network is None else _caption(network, measured[0], peak_bytes)
+    caption = None if network is None else _caption(network, measured[0])
     gflop = None if network is None else network.gflop
     console.print(stage_table(measured[0].stages_ms, title, caption, gflop))
     if network is not None:
@@ -202,8 +205,7 @@ def _report(
         "against": None
         if options.against == "none"
         else {"engine": options.against, **_stage_figures(measured[1])},
-        **(network.figures(measured[0], peak_bytes) if network else {}),
-        "peak_memory_bytes": peak_bytes,
+        **(network.figures(measured[0]) if network else {}),
         "versions": read_versions(),
         "machine": dataclasses.asdict(machine),
     }
@@ -232,8 +234,9 @@ def _stage_figures(measured: Measurements) -> dict[str, object]:
     return {"stages_ms": stages_ms, "instruction_ms": measured.instruction_ms}
 
 
-def _caption(network: Network, measured: Measurements, peak: int | None) -> Text:
-    plan, ratio = network.plan, network.plan.per_weight_byte(peak)
+def _caption(network: Network, measured: Measurements) -> Text:
+    plan, peak = network.plan, network.peak_bytes
+    ratio = plan.per_weight_byte(peak)
     return Text(
         f"peak memory {_gigabytes(peak)}, {'?' if ratio is None else f'{ratio:.3g}'} x the weights' "
         f"{_gigabytes(plan.weights_bytes)} · "
@@ -247,9 +250,9 @@ def _caption(network: Network, measured: Measurements, peak: int | None) -> Text
 def _roof_text(network: Network) -> str:
     roof = network.roof
     return (
-        f"the least time is that of every product, convolution and attention at what was reached here now:\n"
+        f"an estimate: every product, convolution and attention at what was reached here just now:\n"
         f"{roof.flop_per_s / 1e9:.0f} GFLOP/s in a large product, {roof.bytes_per_s / 1e9:.1f} GB/s in a "
-        f"large copy; element by element is free"
+        f"large copy; nothing stays in a cache, element by element is free"
     )
 
 

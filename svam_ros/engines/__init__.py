@@ -49,10 +49,14 @@ def create_engine(
         return ScriptedEngine(parse_motion(str(model)))
     if name not in ENGINE_NAMES:
         raise ValueError(f"unknown engine '{name}', known: {', '.join(ENGINE_NAMES)}")
-    from svam_ros.artifacts.model_directory import ModelDirectory, open_model
+    from svam_ros.artifacts.model_directory import open_model
     from svam_ros.engines.run_plan import plan_run
 
     opened = open_model(model) if isinstance(model, (str, Path)) else model
+    if name != "eager" and dtype == "auto":
+        from svam_ros.engines.exported.engine_kinds import chosen_precision, engine_kind
+
+        dtype = chosen_precision(engine_kind(name), dtype)
     plan = plan_run(opened.manifest, device, dtype, threads)
     engine: NetworkEngine
     if name == "eager":
@@ -64,8 +68,10 @@ def create_engine(
     else:
         from svam_ros.engines.exported.loading import load_graph_engine
 
-        if not isinstance(opened, ModelDirectory):
-            raise ValueError(f"engine '{name}' is built into a model directory; random weights have none")
         engine = load_graph_engine(name, opened, plan, seed=seed, noise=noise)
-    engine.warm_up()
+    try:
+        engine.warm_up()
+    except BaseException:
+        engine.close()
+        raise
     return engine

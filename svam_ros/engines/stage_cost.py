@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -48,7 +50,10 @@ class StageCost:
         return sum(operation.numbers for operation in self.operations) * bytes_per_number / 1e6
 
     def floor_ms(self, roof: DeviceRoof) -> float:
-        """The least time on a device: of each operation the longer of computing and moving."""
+        """About the least time on a device: of each operation the longer of computing and moving.
+
+        Small networks may be faster, whose operands stay in a cache.
+        """
         return 1e3 * sum(
             max(
                 operation.flop / roof.flop_per_s,
@@ -67,7 +72,7 @@ def count_stage_costs(config: SvamConfig) -> dict[str, StageCost]:
 
     @contextmanager
     def measure(stage: str) -> Iterator[None]:
-        with _Counter() as counter:
+        with _Counter() as counter, _WholeAttention(counter):
             yield
         costs[stage] = StageCost(tuple(counter.operations))
 
@@ -88,6 +93,25 @@ def count_stage_costs(config: SvamConfig) -> dict[str, StageCost]:
             )
         run_stages(network, inputs, measure)
     return costs
+
+
+class _WholeAttention(TorchFunctionMode):
+    """Notes attention as one operation: without memory it falls into parts, whose scores nobody writes."""
+
+    def __init__(self, counter: _Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        noted = len(self._counter.operations)
+        out = func(*args, **(kwargs or {}))
+        parts = self._counter.operations[noted:]
+        del self._counter.operations[noted:]
+        flop = sum(part.flop for part in parts)
+        self._counter.operations.append(Operation(flop, sum(t.numel() for t in (*args[:3], out))))
+        return out
 
 
 class _Counter(TorchDispatchMode):

@@ -35,21 +35,46 @@ class ReferenceImage(nn.Module):
         mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_DEVIATION)
         self.register_buffer("mean", mean[:, None, None], persistent=False)
         self.register_buffer("deviation", deviation[:, None, None], persistent=False)
+        self._rows: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
 
     def forward(self, image: Tensor) -> Tensor:
         """``(batch, 3, s, s)`` in [-1, 1] -> ``(batch, 3, size, size)``."""
-        # At least single precision: torch resizes no half-size formats with antialias on a CPU.
-        resized = functional.interpolate(
-            image.to(torch.promote_types(image.dtype, torch.float32)),
-            size=(self.size, self.size),
-            mode="bicubic" if self.bicubic else "bilinear",
-            align_corners=False,
-            antialias=self.bicubic,
-        ).to(image.dtype)
+        exact = image.to(torch.promote_types(image.dtype, torch.float32))
+        if self.bicubic:
+            resized = self._resized_with_antialias(exact).to(image.dtype)
+        else:
+            resized = functional.interpolate(
+                exact, size=(self.size, self.size), mode="bilinear", align_corners=False
+            ).to(image.dtype)
         if self.normalization == "minus_one_to_one":
             return resized
         normalised: Tensor = ((resized + 1) / 2 - self.mean) / self.deviation
         return normalised
+
+    def _resized_with_antialias(self, image: Tensor) -> Tensor:
+        """Two products of matrices, which are exactly torch's resize, and which other libraries have too.
+
+        TensorRT has no antialiased resize.
+        """
+        rows = self._resizing_rows(image)
+        kind = image.device.type
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+            return rows @ image @ rows.T
+        with torch.autocast(kind, enabled=False):  # it would round the products' factors
+            return rows @ image @ rows.T
+
+    def _resizing_rows(self, image: Tensor) -> Tensor:
+        """``(size, s)``: the resize of a column as a matrix, the same for rows of pixels."""
+        key = (image.shape[-1], image.device, image.dtype)
+        if key not in self._rows:
+            with torch.inference_mode(mode=False), torch.no_grad():
+                unit = torch.eye(key[0], device=image.device, dtype=image.dtype)
+                size = (self.size, key[0])
+                resized = functional.interpolate(
+                    unit[None, None], size=size, mode="bicubic", align_corners=False, antialias=True
+                )
+                self._rows[key] = resized[0, 0]
+        return self._rows[key]
 
 
 class SemanticReference(nn.Module):

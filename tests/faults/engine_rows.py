@@ -27,6 +27,7 @@ _ELSEWHERE: tuple[Callable[[EngineIdentity], EngineIdentity], ...] = (
     lambda here: dataclasses.replace(here, library="openvino 2024.0.0"),
     lambda here: dataclasses.replace(here, target="sm86"),
     lambda here: dataclasses.replace(here, precision="bfloat16"),
+    lambda here: dataclasses.replace(here, network_sha256="0" * 64),
     lambda here: dataclasses.replace(here, weights_sha256="0" * 64),
 )
 _TRIALS = itertools.count()
@@ -53,7 +54,7 @@ def flipped_byte_of_an_engine(rig: FaultRig) -> Figures:
     """Refused by its hash, before the library sees it."""
     with _tiny_with_engine(lambda here: here) as (model, folder):
         (folder / GRAPH).write_bytes(b"Never to be opened")
-        refused(rig, model.path, GRAPH, "changed or damaged", "build the engine again", engine="openvino")
+        refused(rig, model.path, GRAPH, "changed or damaged", BUILD_AGAIN, engine="openvino")
     return {}
 
 

@@ -43,7 +43,6 @@ class FakeGpu:
         return SimpleNamespace(
             ILogger=_Logger,
             Runtime=lambda _logger: SimpleNamespace(deserialize_cuda_engine=self._deserialize),
-            bfloat16="bfloat16",
             nptype=lambda dtype: dtype,
         )
 

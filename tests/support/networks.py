@@ -76,6 +76,12 @@ def with_expert(config: SvamConfig, **changes: Any) -> SvamConfig:
     return dataclasses.replace(config, action_expert=dataclasses.replace(config.action_expert, **changes))
 
 
+def as_on_the_cobot(config: SvamConfig) -> SvamConfig:
+    """The reference encoders are shown the picture as in the presets for the Cobot."""
+    references = dataclasses.replace(config.references, resize="bicubic_antialias", normalization="imagenet")
+    return dataclasses.replace(config, references=references)
+
+
 def random_network(config: SvamConfig = CONFIG, *, seed: int = 0, with_video_head: bool = False) -> Svam:
     torch.manual_seed(seed)
     return Svam(config, with_video_head=with_video_head).eval()

@@ -29,7 +29,8 @@ from svam_ros.artifacts.engine_files import (
     engine_identity,
     publish_engine,
 )
-from svam_ros.artifacts.model_directory import ENGINES_FOLDER, WEIGHTS_FILE, ModelDirectory, file_sha256
+from svam_ros.artifacts.model_directory import ENGINES_FOLDER, ModelDirectory, file_sha256
+from svam_ros.artifacts.network_loading import count_weights
 from svam_ros.engines.exported.engine_kinds import (
     COMPILED_SUFFIX,
     BuildRefused,
@@ -39,14 +40,17 @@ from svam_ros.engines.exported.engine_kinds import (
     engine_kind,
 )
 from svam_ros.engines.exported.onnx_export import (
+    EXPORT_LIBRARIES,
     EXTERNAL_SUFFIX,
     OPSET,
+    check_export_libraries,
     example_tensors,
     export_stage,
 )
 from svam_ros.engines.exported.onnxruntime_backend import OnnxRuntimeBackend, onnxruntime_library
 from svam_ros.engines.exported.reference_case import (
     REFERENCE_FILE,
+    EngineInaccurate,
     load_reference_case,
     make_reference_case,
     measure_deviations,
@@ -54,8 +58,9 @@ from svam_ros.engines.exported.reference_case import (
 )
 from svam_ros.engines.exported.stage_graphs import Named, StageGraph, pass_shape, run_graphs, stage_graphs
 from svam_ros.engines.exported.tensorrt_build import CURRENT
-from svam_ros.engines.run_plan import DTYPES
+from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES
 from svam_ros.parameters import DtypeName
+from svam_ros.profiling.memory import available_bytes
 
 Report = Callable[[str], None]
 """Told what is begun."""
@@ -87,25 +92,31 @@ def build_engine(model: ModelDirectory, request: BuildRequest, report: Report) -
     """
     kind = engine_kind(request.engine)
     library = kind.library()
+    check_export_libraries()
     precision = chosen_precision(kind, request.precision)
-    identity = engine_identity(model, kind.name, library, chosen_target(kind, request.target), precision)
+    target = chosen_target(kind, request.target)
+    if kind.here() != target:
+        onnxruntime_library()  # would be missed only after the last stage is compiled
+    identity = engine_identity(model, kind.name, library, target, precision)
+    _refuse_without_memory(model)
     started = time.monotonic()
-    with _work_folder(model, kind.graph_precisions[precision]) as work:
+    with _work_folder(model, identity, kind.graph_precisions[precision]) as work:
         build = _Build(model, kind, identity, work, request.threads, report)
         graphs = build.export()
-        engine_files = build.compile(graphs)
+        compiled = build.compile(graphs)
         checked_by, deviations = build.compare(graphs)
+        files = {path.name: path for path in (*compiled, work / REFERENCE_FILE)}
         record = EngineRecord(
             identity=identity,
             graphs={graph.shape.name: _graph_hash(work, graph) for graph in graphs},
-            files={name: file_sha256(work / name) for name in (*engine_files, REFERENCE_FILE)},
+            files={name: file_sha256(path) for name, path in files.items()},
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             build_s=round(time.monotonic() - started, 1),
             checked_by=checked_by,
             deviations=deviations,
         )
         report("publish")
-        return publish_engine(model, _staged(work, record.files), record)
+        return publish_engine(model, _staged(work, files.values()), record)
 
 
 @dataclass(frozen=True)
@@ -125,17 +136,15 @@ class _Build:
 
     def export(self) -> tuple[StageGraph, ...]:
         """Every stage as an ONNX file, and the case that engines are compared with."""
-        self.report("run the network for what it is compared with")
-        network = self.model.load_network(torch.float32).prepare_for_inference()
         if not (self.work / REFERENCE_FILE).exists():
+            self.report("run the network for what it is compared with")
             partial = self.work / f"partial_{REFERENCE_FILE}"
+            network = self.model.load_network(torch.float32).prepare_for_inference()
             make_reference_case(self.model, network).save(partial)
+            del network  # two at once would need half as much memory again
             os.replace(partial, self.work / REFERENCE_FILE)
         dtype = DTYPES[self.kind.graph_precisions[self._precision]]
-        if dtype is not torch.float32:
-            del network  # two at once would need half as much memory again
-            network = self.model.load_network(dtype).prepare_for_inference()
-        graphs = stage_graphs(network)
+        graphs = stage_graphs(self.model.load_network(dtype).prepare_for_inference())
         waiting = [graph for graph in graphs if not (self.work / _graph_file(graph)).exists()]
         values = _example_values(graphs, self.work, dtype) if waiting else {}
         for graph in waiting:
@@ -143,19 +152,28 @@ class _Build:
             export_stage(graph, example_tensors(graph, values, dtype), self.work / _graph_file(graph))
         return graphs
 
-    def compile(self, graphs: tuple[StageGraph, ...]) -> tuple[str, ...]:
-        """The names of the engine's files, without the reference case."""
+    @property
+    def _compiled_folder(self) -> Path:
+        """Graphs serve every target and library version; what was compiled of them serves one."""
+        return self.work / self.identity.digest()
+
+    def compile(self, graphs: tuple[StageGraph, ...]) -> tuple[Path, ...]:
+        """The engine's files, without the reference case."""
+        sources = [self.work / _graph_file(graph) for graph in graphs]
         if self.kind.compile is None:
-            names = [_graph_file(graph) for graph in graphs]
-            return (*names, *(f"{name}{EXTERNAL_SUFFIX}" for name in names))
-        timing_cache = self.work.parent / f".timing-{self.kind.name}-{self.identity.target}"
-        for index, graph in enumerate(graphs, 1):
-            compiled = self.work / f"{graph.shape.name}{COMPILED_SUFFIX}"
-            if not compiled.exists():
+            return (*sources, *(Path(f"{source}{EXTERNAL_SUFFIX}") for source in sources))
+        self._compiled_folder.mkdir(exist_ok=True)
+        timing_cache = self._compiled_folder / "timing_cache"
+        for index, (graph, source) in enumerate(zip(graphs, sources, strict=True), 1):
+            if not self._compiled(graph).exists():
                 self.report(f"compile {graph.shape.name} ({index} of {len(graphs)})")
-                source = self.work / _graph_file(graph)
-                self.kind.compile(graph.shape, source, compiled, self.identity.target, timing_cache)
-        return tuple(f"{graph.shape.name}{COMPILED_SUFFIX}" for graph in graphs)
+                self.kind.compile(
+                    graph.shape, source, self._compiled(graph), self.identity.target, timing_cache
+                )
+        return tuple(self._compiled(graph) for graph in graphs)
+
+    def _compiled(self, graph: StageGraph) -> Path:
+        return self._compiled_folder / f"{graph.shape.name}{COMPILED_SUFFIX}"
 
     def compare(self, graphs: tuple[StageGraph, ...]) -> tuple[str, dict[str, float]]:
         """What ran the pass that is compared with the network, and how far it is from it.
@@ -167,7 +185,8 @@ class _Build:
         shape = pass_shape(graphs[0].network)
         if self.kind.here() == self.identity.target:
             checked_by = self.identity.library
-            backend = self.kind.load(self.work, shape, self._precision, self.threads)
+            folder = self.work if self.kind.compile is None else self._compiled_folder
+            backend = self.kind.load(folder, shape, self._precision, self.threads)
         else:
             checked_by = onnxruntime_library()
             backend = OnnxRuntimeBackend(self.work, shape, threads=self.threads)
@@ -177,7 +196,11 @@ class _Build:
         finally:
             backend.close()
         name = f"engine '{self.kind.name}' of {self.model.path}"
-        refuse_inaccurate(name, self.model.manifest.config, self._precision, deviations)
+        try:
+            refuse_inaccurate(name, self.model.manifest.config, self._precision, deviations)
+        except EngineInaccurate as error:
+            shutil.rmtree(self.work)  # what was made is not worth going on with
+            raise EngineInaccurate(f"{error}. Nothing was published; engine 'eager' runs the model") from None
         return checked_by, deviations
 
 
@@ -190,28 +213,54 @@ def _example_values(graphs: tuple[StageGraph, ...], work: Path, dtype: torch.dty
     )
 
 
-def _staged(work: Path, files: Iterable[str]) -> Path:
-    """A folder with these files of the work and nothing else; they are linked, not copied."""
-    staging = work.with_name(f".staging-{work.name}")
+def _staged(work: Path, files: Iterable[Path]) -> Path:
+    """A folder with these files and nothing else; the work is over, so they are moved."""
+    staging = work / "staging"
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(mode=0o755)
-    for name in files:
-        os.link(work / name, staging / name)
+    staging.mkdir()
+    for path in files:
+        os.replace(path, staging / path.name)
     return staging
 
 
+def _refuse_without_memory(model: ModelDirectory) -> None:
+    """Sizes of the weights in single precision: the network, the traced graph, and what the library makes."""
+    needed = 3 * 4 * count_weights(model.manifest.config) + PEAK_BESIDES_BYTES
+    free = available_bytes()
+    if free is not None and needed > free:
+        raise BuildRefused(
+            f"building an engine of {model.manifest.name} takes up to {needed / 1e9:.1f} GB of memory, "
+            f"{free / 1e9:.1f} GB are free: build it on another machine"
+        )
+    room = shutil.disk_usage(model.path).free
+    if needed > room:
+        raise BuildRefused(
+            f"building an engine of {model.manifest.name} takes up to {needed / 1e9:.1f} GB on the disk of "
+            f"{model.path}, {room / 1e9:.1f} GB are free"
+        )
+
+
 @contextmanager
-def _work_folder(model: ModelDirectory, precision: DtypeName) -> Iterator[Path]:
-    """A folder for the graphs of these weights in this precision; it stays where the work is cut short."""
+def _work_folder(model: ModelDirectory, identity: EngineIdentity, precision: DtypeName) -> Iterator[Path]:
+    """A folder for the graphs of this network in this precision; it stays where the work is cut short."""
     made_of = {
-        "weights": model.manifest.files[WEIGHTS_FILE],
+        "weights": identity.weights_sha256,
+        "network": identity.network_sha256,
         "precision": precision,
         "opset": OPSET,
-        "versions": {name: version(name) for name in ("svam_ros", "torch", "onnxscript")},
+        "versions": {name: version(name) for name in EXPORT_LIBRARIES},
     }
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
     work = model.path / ENGINES_FOLDER / f".work-{digest}"
-    work.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        work.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildRefused(
+            f"{work.parent} cannot be written ({error.strerror}): build it in a copy, with --out FOLDER"
+        ) from error
+    for outdated in work.parent.glob(".work-*"):
+        if outdated != work:
+            _remove_unless_in_use(outdated)
     handle = os.open(work, os.O_RDONLY)
     try:
         try:
@@ -222,6 +271,18 @@ def _work_folder(model: ModelDirectory, precision: DtypeName) -> Iterator[Path]:
             ) from error
         yield work
         shutil.rmtree(work, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _remove_unless_in_use(work: Path) -> None:
+    """What an older build left that nobody is going on with."""
+    handle = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(work, ignore_errors=True)
+    except BlockingIOError:
+        pass  # another engine of the model is being built
     finally:
         os.close(handle)
 

@@ -13,7 +13,6 @@ from svam_ros.engines.exported.graph_backend import Array
 _TORCH_DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
     "int64": torch.int64,
     "bool": torch.bool,
 }
@@ -38,7 +37,7 @@ class DeviceMemory(Protocol):
     """Handle of the stream, as the CUDA runtime counts it."""
 
     def tensor(self, shape: tuple[int, ...], dtype: str) -> DeviceTensor:
-        """Memory for a tensor; ``dtype`` by numpy's name, or ``bfloat16``."""
+        """Memory for a tensor; ``dtype`` by numpy's name."""
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """Launch once, capture the second launch as a CUDA graph, and return what replays it."""
@@ -55,7 +54,8 @@ class DeviceMemory(Protocol):
 
 class _TorchTensor:
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, stream: torch.cuda.Stream) -> None:
-        self._device = torch.zeros(shape, dtype=dtype, device="cuda")
+        with torch.cuda.stream(stream):  # else it is filled on a stream that this one does not wait for
+            self._device = torch.zeros(shape, dtype=dtype, device="cuda")
         # Copies from memory that the system may move are made twice, and block the host.
         self._host = torch.zeros(shape, dtype=dtype, pin_memory=True)
         self._stream = stream

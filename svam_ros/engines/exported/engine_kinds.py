@@ -120,7 +120,6 @@ def chosen_precision(kind: EngineKind, precision: DtypeName) -> DtypeName:
     if precision == "auto":
         return next(iter(kind.graph_precisions))
     if precision not in kind.graph_precisions:
-        raise BuildRefused(
-            f"engine '{kind.name}' is built in {', '.join(kind.graph_precisions)}, not in '{precision}'"
-        )
+        known = ", ".join(kind.graph_precisions)
+        raise BuildRefused(f"engine '{kind.name}' is built in {known}, not in '{precision}'; 'auto' chooses")
     return precision

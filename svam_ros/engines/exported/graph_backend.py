@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from svam_ros.engines.exported.stage_graphs import PassShape
 from svam_ros.profiling.stage_timer import StageTimer
 
 Array = NDArray[Any]
@@ -40,10 +38,3 @@ class GraphBackend(Protocol):
 
     def close(self) -> None:
         """Free memory and devices."""
-
-
-class BackendLoader(Protocol):
-    """Loads the stages of an engine folder into a library."""
-
-    def __call__(self, folder: Path, shape: PassShape) -> GraphBackend:
-        """Load ``folder``, whose files were verified."""

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
@@ -23,8 +24,23 @@ EXTERNAL_SUFFIX = ".data"
 """Of the file with the weights beside a graph: one ONNX file holds 2 GB at most."""
 
 
+EXPORT_LIBRARIES = ("torch", "onnx", "onnxscript")
+"""Another version of one of them may write another graph."""
+
+
 class ExportError(RuntimeError):
     """A stage could not be written as a graph; the text says which and why."""
+
+
+def check_export_libraries() -> None:
+    """Look whether graphs can be written.
+
+    Raises:
+        ImportError: a library is not installed; the text says how to install it.
+    """
+    for name in ("onnx", "onnxscript"):
+        if find_spec(name) is None:
+            raise ImportError(f"graphs are written with {name}: pip install 'svam_ros[openvino]'")
 
 
 def example_tensors(graph: StageGraph, values: Named, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -63,8 +79,19 @@ def export_stage(graph: StageGraph, example: tuple[Tensor, ...], path: Path) -> 
     assert program is not None
     program.save(str(partial), external_data=True)
     partial.write_bytes(_finished(partial, partial_data.name, data.name))
+    for written in (partial, partial_data):
+        _write_through(written)
     os.replace(partial_data, data)
     os.replace(partial, path)
+
+
+def _write_through(path: Path) -> None:
+    """To the disk: a graph that a power cut has emptied would count as finished."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _finished(path: Path, old: str, new: str) -> bytes:

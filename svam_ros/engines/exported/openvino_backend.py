@@ -13,7 +13,7 @@ from svam_ros.engines.exported.graph_backend import Array
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.profiling.stage_timer import StageTimer
 
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """By OpenVINO's names. The graphs are in single precision; OpenVINO converts what it multiplies."""
 
 

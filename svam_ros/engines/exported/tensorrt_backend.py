@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from svam_ros.engines.exported.device_memory import DeviceMemory, DeviceTensor
 from svam_ros.engines.exported.graph_backend import Array
 from svam_ros.engines.exported.stage_graphs import PassShape
@@ -85,11 +87,8 @@ class TensorRtBackend:
             raise TensorRtError(f"TensorRT has no memory to run stage '{stage}'")
         for name in names:
             if name not in self._tensors:
-                dtype = "bfloat16" if engine.get_tensor_dtype(name) == trt.bfloat16 else None
-                self._tensors[name] = self._memory.tensor(
-                    tuple(engine.get_tensor_shape(name)),
-                    dtype or trt.nptype(engine.get_tensor_dtype(name)).__name__,
-                )
+                dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name))).name
+                self._tensors[name] = self._memory.tensor(tuple(engine.get_tensor_shape(name)), dtype)
             context.set_tensor_address(name, self._tensors[name].address)
         self._kept += [engine, context]
 

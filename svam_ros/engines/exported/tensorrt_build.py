@@ -77,7 +77,7 @@ def compile_stage(shape: StageShape, graph: Path, engine: Path, target: str, tim
         graph: the ONNX file. Its precision is the engine's: networks are strongly typed.
         engine: where the compiled stage goes.
         target: one of :func:`buildable_targets`.
-        timing_cache: what the library learnt about kernels in earlier builds; read and brought up to date.
+        timing_cache: what the library learnt about kernels in earlier stages; read and brought up to date.
 
     Raises:
         TensorRtError: the graph cannot be parsed or compiled, or takes and gives something else.
@@ -100,7 +100,8 @@ def compile_stage(shape: StageShape, graph: Path, engine: Path, target: str, tim
     measures = trt.__name__ == "tensorrt"  # TensorRT for RTX chooses kernels where it runs, and has no cache
     if measures:
         known = timing_cache.read_bytes() if timing_cache.exists() else b""
-        config.set_timing_cache(config.create_timing_cache(known), False)  # False: none of another device
+        cache = config.create_timing_cache(known)
+        measures = bool(cache) and config.set_timing_cache(cache, False)  # False: none of another device
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise TensorRtError(f"TensorRT cannot compile stage '{shape.name}' for {target}: {logger.last_error}")

@@ -7,7 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from support.networks import CONFIG, SENTENCES, observation, random_network, save_random_model
+from support.networks import (
+    CONFIG,
+    SENTENCES,
+    as_on_the_cobot,
+    observation,
+    random_network,
+    save_random_model,
+)
 
 from svam_ros.artifacts.model_directory import MANIFEST_FILE, ModelDirectoryError
 from svam_ros.engines import create_engine
@@ -208,8 +215,7 @@ def test_every_precision_sees_the_same_noise_and_gives_doubles(model, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_the_settings_of_the_cobot_run_in_every_precision(tmp_path, dtype):
-    references = dataclasses.replace(CONFIG.references, resize="bicubic_antialias", normalization="imagenet")
-    network = random_network(dataclasses.replace(CONFIG, references=references))
+    network = random_network(as_on_the_cobot(CONFIG))
     model = save_random_model(tmp_path / "cobot", network=network)
     assert np.all(np.isfinite(EagerEngine(model, dtype=dtype).infer(observation()).actions))
 
