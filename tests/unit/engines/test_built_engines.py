@@ -212,9 +212,7 @@ def test_no_flipped_byte_reaches_the_library(copied):
             stream.seek(place)
             stream.write(bytes([sound[0] ^ change]))
             stream.flush()
-            with pytest.raises(
-                EngineFilesError, match=r"changed or damaged.*Build it again: svam"
-            ):
+            with pytest.raises(EngineFilesError, match=r"changed or damaged.*Build it again: svam"):
                 find_engine(copied, here(copied))
             stream.seek(place)
             stream.write(sound)
