@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import psutil
@@ -22,7 +23,7 @@ import tyro
 from svam_ros.cli.profile_measurement import synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
-from svam_ros.parameters import DeviceName, DtypeName, EngineName
+from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.types import Observation
 
 WINDOWS = 10
@@ -43,7 +44,7 @@ class Options:
     """Where it runs."""
     dtype: DtypeName = "auto"
     """In which precision."""
-    passes: int = 10_000
+    passes: Annotated[int, Range(10, 10_000_000)] = 10_000
     """In all; a multiple of ten."""
 
 

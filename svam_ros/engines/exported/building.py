@@ -39,6 +39,7 @@ from svam_ros.engines.exported.engine_kinds import (
     chosen_target,
     engine_kind,
 )
+from svam_ros.engines.exported.graph_backend import GraphBackend, GraphLoadError
 from svam_ros.engines.exported.onnx_export import (
     EXPORT_LIBRARIES,
     EXTERNAL_SUFFIX,
@@ -56,8 +57,15 @@ from svam_ros.engines.exported.reference_case import (
     measure_deviations,
     refuse_inaccurate,
 )
-from svam_ros.engines.exported.stage_graphs import Named, StageGraph, pass_shape, run_graphs, stage_graphs
-from svam_ros.engines.exported.tensorrt_build import CURRENT
+from svam_ros.engines.exported.stage_graphs import (
+    Named,
+    PassShape,
+    StageGraph,
+    pass_shape,
+    run_graphs,
+    stage_graphs,
+)
+from svam_ros.engines.exported.tensorrt_build import CURRENT, TensorRtError
 from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES
 from svam_ros.parameters import DtypeName
 from svam_ros.profiling.memory import available_bytes
@@ -183,13 +191,7 @@ class _Build:
         """
         self.report("compare with the network")
         shape = pass_shape(graphs[0].network)
-        if self.kind.here() == self.identity.target:
-            checked_by = self.identity.library
-            folder = self.work if self.kind.compile is None else self._compiled_folder
-            backend = self.kind.load(folder, shape, self._precision, self.threads)
-        else:
-            checked_by = onnxruntime_library()
-            backend = OnnxRuntimeBackend(self.work, shape, threads=self.threads)
+        checked_by, backend = self._loaded(shape)
         try:
             case = load_reference_case(self.work / REFERENCE_FILE)
             deviations = measure_deviations(backend, case, self.model.statistics)
@@ -202,6 +204,18 @@ class _Build:
             shutil.rmtree(self.work)  # what was made is not worth going on with
             raise EngineInaccurate(f"{error}. Nothing was published; engine 'eager' runs the model") from None
         return checked_by, deviations
+
+    def _loaded(self, shape: PassShape) -> tuple[str, GraphBackend]:
+        """What runs the stages here, and its name."""
+        try:
+            if self.kind.here() != self.identity.target:
+                return onnxruntime_library(), OnnxRuntimeBackend(self.work, shape, threads=self.threads)
+            folder = self.work if self.kind.compile is None else self._compiled_folder
+            backend = self.kind.load(folder, shape, self._precision, self.threads)
+        except (GraphLoadError, TensorRtError):
+            shutil.rmtree(self.work)  # the same command makes all of it again
+            raise
+        return self.identity.library, backend
 
 
 def _example_values(graphs: tuple[StageGraph, ...], work: Path, dtype: torch.dtype) -> Named:

@@ -12,6 +12,10 @@ from svam_ros.profiling.stage_timer import StageTimer
 Array = NDArray[Any]
 
 
+class GraphLoadError(RuntimeError):
+    """A library cannot load a stage whose file is whole; the text has its own words."""
+
+
 class GraphBackend(Protocol):
     """All stages of one network, loaded.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from svam_ros.engines.exported.graph_backend import Array
+from svam_ros.engines.exported.graph_backend import Array, GraphLoadError
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.profiling.stage_timer import StageTimer
 
@@ -52,8 +52,7 @@ class OnnxRuntimeBackend:
         options.intra_op_num_threads = threads
         self._shape = shape
         self._sessions: dict[str, Any] = {
-            stage.name: onnxruntime.InferenceSession(str(folder / f"{stage.name}.onnx"), options)
-            for stage in shape.stages
+            stage.name: _session(folder / f"{stage.name}.onnx", options) for stage in shape.stages
         }
         self._values: dict[str, Array] = {}
 
@@ -86,3 +85,12 @@ class OnnxRuntimeBackend:
             for entry in session.get_inputs()
         }
         self._values |= dict(zip(stage.outputs, session.run(list(stage.outputs), feed), strict=True))
+
+
+def _session(graph: Path, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(graph), options)
+    except Exception as error:  # its own errors have no common class but this
+        raise GraphLoadError(f"{graph}: ONNX Runtime cannot load it: {error}") from error

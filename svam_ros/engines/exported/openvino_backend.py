@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from svam_ros.engines.exported.graph_backend import Array
+from svam_ros.engines.exported.graph_backend import Array, GraphLoadError
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.profiling.stage_timer import StageTimer
 
@@ -56,10 +56,7 @@ class OpenVinoBackend:
         }
         self._shape = shape
         self._requests: dict[str, Any] = {
-            stage.name: core.compile_model(
-                str(folder / f"{stage.name}.onnx"), "CPU", settings
-            ).create_infer_request()
-            for stage in shape.stages
+            stage.name: _request(core, folder / f"{stage.name}.onnx", settings) for stage in shape.stages
         }
         self._tensors: dict[str, Any] = {}
         for stage in shape.stages:
@@ -101,3 +98,10 @@ class OpenVinoBackend:
     def _write(self, given: Mapping[str, Array]) -> None:
         for name, array in given.items():
             np.copyto(self._tensors[name].data, array, casting="same_kind")
+
+
+def _request(core: Any, graph: Path, settings: dict[str, Any]) -> Any:
+    try:
+        return core.compile_model(str(graph), "CPU", settings).create_infer_request()
+    except RuntimeError as error:
+        raise GraphLoadError(f"{graph}: OpenVINO cannot load it: {error}") from error

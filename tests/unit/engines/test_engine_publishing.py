@@ -32,12 +32,17 @@ from svam_ros.artifacts.model_directory import (
     resolve_model,
 )
 from svam_ros.artifacts.model_saving import copy_model
+from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.cli.main import main
 from svam_ros.engines import create_engine
 from svam_ros.engines.exported import building, engine_kinds
 from svam_ros.engines.exported.building import BuildRequest, build_engine
 from svam_ros.engines.exported.engine_kinds import BuildRefused, EngineKind
+from svam_ros.engines.exported.graph_backend import GraphLoadError
+from svam_ros.engines.exported.onnxruntime_backend import OnnxRuntimeBackend
+from svam_ros.engines.exported.openvino_backend import OpenVinoBackend
 from svam_ros.engines.exported.reference_case import REFERENCE_FILE, EngineInaccurate, load_reference_case
+from svam_ros.engines.exported.stage_graphs import pass_shape
 
 LIBRARY = "openvino 1.2.3"
 STAGES = ["instruction", "backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
@@ -349,3 +354,26 @@ def test_too_little_memory_or_disk_is_said_before_anything_is_made(kind, model, 
     with pytest.raises(BuildRefused, match=r"GB on the disk of .*small, 0\.0 GB are free"):
         build(model)
     assert not (model.path / "engines").exists()
+
+
+def test_a_graph_that_the_library_cannot_load_is_made_again_next_time(kind, model, monkeypatch):
+    def load(*_):
+        raise GraphLoadError("backbone.onnx: OpenVINO cannot load it: bad model")
+
+    sound = engine_kinds.ENGINE_KINDS["openvino"].load
+    use(monkeypatch, load=load)
+    with pytest.raises(GraphLoadError, match="cannot load it"):
+        build(model)
+    use(monkeypatch, load=sound)
+    build(model)
+    assert kind["exported"] == STAGES * 2
+
+
+@pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend])
+def test_a_file_that_is_no_graph_is_named(model, tmp_path, backend):
+    shape = pass_shape(empty_network(model.manifest.config))
+    for stage in shape.stages:
+        (tmp_path / f"{stage.name}.onnx").write_bytes(b"no graph")
+    options = {"precision": "float32"} if backend is OpenVinoBackend else {}
+    with pytest.raises(GraphLoadError, match=r"instruction\.onnx: .* cannot load it"):
+        backend(tmp_path, shape, threads=1, **options)

@@ -1,0 +1,44 @@
+"""Memory, graphs and marks on a real GPU, with a plain torch launch in TensorRT's place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from svam_ros.engines.exported.device_memory import TorchDeviceMemory
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "bool"])
+def test_what_is_written_is_read_and_starts_as_zero(dtype):
+    tensor = TorchDeviceMemory().tensor((2, 3), dtype)
+    assert not tensor.read().any()
+    values = np.arange(6).reshape(2, 3).astype(dtype)
+    tensor.write(values)
+    assert np.array_equal(tensor.read(), values.astype(np.float32))
+
+
+def test_a_recorded_launch_is_replayed_on_what_was_written_last():
+    memory = TorchDeviceMemory()
+    given, doubled = (memory.tensor((4,), "float32") for _ in range(2))
+    launches = []
+
+    def launch() -> None:
+        launches.append(1)
+        doubled._device.copy_(given._device * 2)
+
+    replay = memory.recorded(launch)
+    assert len(launches) == 2  # once as it is, once captured
+    for value in (1.0, 5.0):
+        given.write(np.full(4, value, np.float32))
+        begin = memory.mark()
+        replay()
+        end = memory.mark()
+        assert np.array_equal(doubled.read(), np.full(4, 2 * value, np.float32))
+        assert 0.0 < memory.elapsed_ms(begin, end) < 1000.0
+    assert len(launches) == 2
