@@ -75,7 +75,7 @@ COMMANDS = (
         "teachers",
         "commands.teachers:Teachers",
         "trains the two teachers of a network that has no public ones",
-        ("svam-train teachers",),
+        ("svam-train teachers", "svam-train teachers --stills runs/stills --recipe.training.steps 4500"),
         "teachers",
     ),
     Command(
@@ -94,6 +94,7 @@ COMMANDS = (
         "stage 2: in one step what teachers see in the video model's own videos",
         (
             "svam-train decouplers --teachers runs/teachers",
+            "svam-train decouplers --teachers models/tiny_teachers",
             "svam-train decouplers --config cobot --data.path recordings",
         ),
         "decouplers",
@@ -102,7 +103,11 @@ COMMANDS = (
         "actions",
         "commands.actions:Actions",
         "stage 3: the action expert on frozen foresight",
-        ("svam-train actions", "svam-train actions --config cobot --data.path recordings"),
+        (
+            "svam-train actions",
+            "svam-train actions --parent runs/actions --run runs/actions_2",
+            "svam-train actions --config cobot --data.path recordings",
+        ),
         "actions",
     ),
     Command(
