@@ -19,7 +19,7 @@ from svam_ros.types import FASTEST_COMMAND_RATE_HZ
 
 T = TypeVar("T")
 
-EngineName = Literal["eager", "openvino", "tensorrt", "scripted"]
+EngineName = Literal["eager", "compiled", "openvino", "tensorrt", "scripted"]
 """The ways to run the network; :func:`svam_ros.engines.create_engine` makes them."""
 
 DeviceName = Literal["cpu", "cuda"]

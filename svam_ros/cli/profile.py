@@ -49,7 +49,7 @@ class ProfileOptions:
     """Make the weights of the preset from a seed; no checkpoint is needed."""
     engine: EngineName = "eager"
     """The way to run the network."""
-    against: Literal["none", "eager", "openvino", "tensorrt"] = "none"
+    against: Literal["none", "eager", "compiled", "openvino", "tensorrt"] = "none"
     """Another way, whose passes are timed in turn with those of the first: only so is a ratio worth much."""
     device: DeviceName = "cpu"
     """Where the network runs."""

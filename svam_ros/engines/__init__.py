@@ -53,7 +53,7 @@ def create_engine(
     from svam_ros.engines.run_plan import plan_run
 
     opened = open_model(model) if isinstance(model, (str, Path)) else model
-    if name != "eager" and dtype == "auto":
+    if name in ("openvino", "tensorrt") and dtype == "auto":
         from svam_ros.engines.exported.engine_kinds import chosen_precision, engine_kind
 
         dtype = chosen_precision(engine_kind(name), dtype)
@@ -65,6 +65,10 @@ def create_engine(
         engine = EagerEngine(
             opened, seed=seed, noise=noise, threads=plan.threads, device=plan.device, dtype=plan.dtype
         )
+    elif name == "compiled":
+        from svam_ros.engines.compiled import create_compiled_engine
+
+        engine = create_compiled_engine(opened, plan, seed=seed, noise=noise)
     else:
         from svam_ros.engines.exported.loading import load_graph_engine
 

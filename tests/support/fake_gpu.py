@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -83,6 +84,7 @@ class _Tensor:
     def __init__(self, array):
         self._array = array
         self.address = array.ctypes.data
+        self.value = torch.from_numpy(array)
 
     def write(self, array):
         np.copyto(self._array, array, casting="same_kind")

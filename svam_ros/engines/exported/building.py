@@ -45,7 +45,6 @@ from svam_ros.engines.exported.onnx_export import (
     EXTERNAL_SUFFIX,
     OPSET,
     check_export_libraries,
-    example_tensors,
     export_stage,
 )
 from svam_ros.engines.exported.onnxruntime_backend import OnnxRuntimeBackend, onnxruntime_library
@@ -61,6 +60,7 @@ from svam_ros.engines.exported.stage_graphs import (
     Named,
     PassShape,
     StageGraph,
+    cast_to,
     pass_shape,
     run_graphs,
     stage_graphs,
@@ -157,7 +157,8 @@ class _Build:
         values = _example_values(graphs, self.work, dtype) if waiting else {}
         for graph in waiting:
             self.report(f"export {graph.shape.name} ({graphs.index(graph) + 1} of {len(graphs)})")
-            export_stage(graph, example_tensors(graph, values, dtype), self.work / _graph_file(graph))
+            example = tuple(values[name] for name in graph.shape.inputs)
+            export_stage(graph, example, self.work / _graph_file(graph))
         return graphs
 
     @property
@@ -222,9 +223,7 @@ def _example_values(graphs: tuple[StageGraph, ...], work: Path, dtype: torch.dty
     """All tensors of a pass, in the shapes that the graphs are to have."""
     given = load_reference_case(work / REFERENCE_FILE).inputs
     tensors = {name: torch.from_numpy(array) for name, array in given.items()}
-    return run_graphs(
-        graphs, {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    )
+    return run_graphs(graphs, cast_to(tensors, dtype))
 
 
 def _staged(work: Path, files: Iterable[Path]) -> Path:

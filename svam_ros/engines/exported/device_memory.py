@@ -13,6 +13,7 @@ from svam_ros.engines.exported.graph_backend import Array
 _TORCH_DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
     "int64": torch.int64,
     "bool": torch.bool,
 }
@@ -37,7 +38,7 @@ class DeviceMemory(Protocol):
     """Handle of the stream, as the CUDA runtime counts it."""
 
     def tensor(self, shape: tuple[int, ...], dtype: str) -> DeviceTensor:
-        """Memory for a tensor; ``dtype`` by numpy's name."""
+        """Memory for a tensor; ``dtype`` by numpy's name, or ``bfloat16``."""
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """Launch once, capture the second launch as a CUDA graph, and return what replays it."""
@@ -52,38 +53,51 @@ class DeviceMemory(Protocol):
         """Until the stream has nothing left to do."""
 
 
-class _TorchTensor:
+class TorchTensor(DeviceTensor, Protocol):
+    """One that torch can compute with."""
+
+    value: torch.Tensor
+
+
+class TorchMemory(DeviceMemory, Protocol):
+    """A device whose owner is torch."""
+
+    def tensor(self, shape: tuple[int, ...], dtype: str) -> TorchTensor:
+        """See :class:`DeviceMemory`."""
+
+
+class _PinnedTensor:
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, stream: torch.cuda.Stream) -> None:
         with torch.cuda.stream(stream):  # else it is filled on a stream that this one does not wait for
-            self._device = torch.zeros(shape, dtype=dtype, device="cuda")
+            self.value = torch.zeros(shape, dtype=dtype, device="cuda")
         # Copies from memory that the system may move are made twice, and block the host.
         self._host = torch.zeros(shape, dtype=dtype, pin_memory=True)
         self._stream = stream
-        self.address = self._device.data_ptr()
+        self.address = self.value.data_ptr()
 
     def write(self, array: Array) -> None:
         self._stream.synchronize()  # the copy before may still be reading the host's memory
         self._host.copy_(torch.from_numpy(np.ascontiguousarray(array)))
         with torch.cuda.stream(self._stream):
-            self._device.copy_(self._host, non_blocking=True)
+            self.value.copy_(self._host, non_blocking=True)
 
     def read(self) -> Array:
         with torch.cuda.stream(self._stream):
-            self._host.copy_(self._device, non_blocking=True)
+            self._host.copy_(self.value, non_blocking=True)
         self._stream.synchronize()
         return self._host.float().numpy().copy()
 
 
 class TorchDeviceMemory:
-    """See :class:`DeviceMemory`; torch's allocator, and a stream of our own on its primary context."""
+    """See :class:`TorchMemory`; torch's allocator, and a stream of our own on its primary context."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()
         self.stream: int = self._stream.cuda_stream
 
-    def tensor(self, shape: tuple[int, ...], dtype: str) -> DeviceTensor:
+    def tensor(self, shape: tuple[int, ...], dtype: str) -> TorchTensor:
         """See the protocol."""
-        return _TorchTensor(shape, _TORCH_DTYPES[dtype], self._stream)
+        return _PinnedTensor(shape, _TORCH_DTYPES[dtype], self._stream)
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """See the protocol."""

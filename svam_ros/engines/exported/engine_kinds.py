@@ -11,7 +11,7 @@ from svam_ros.engines.exported.device_memory import TorchDeviceMemory
 from svam_ros.engines.exported.graph_backend import GraphBackend
 from svam_ros.engines.exported.openvino_backend import OpenVinoBackend, openvino_library
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
-from svam_ros.engines.exported.tensorrt_backend import TensorRtBackend
+from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
 from svam_ros.parameters import DeviceName, DtypeName
 
 COMPILED_SUFFIX = ".engine"
@@ -52,7 +52,7 @@ def _load_openvino(folder: Path, shape: PassShape, precision: DtypeName, threads
 
 
 def _load_tensorrt(folder: Path, shape: PassShape, _precision: DtypeName, _threads: int) -> GraphBackend:
-    return TensorRtBackend(folder, shape, TorchDeviceMemory())
+    return load_tensorrt_stages(folder, shape, TorchDeviceMemory())
 
 
 ENGINE_KINDS = {

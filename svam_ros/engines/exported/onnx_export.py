@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from svam_ros.engines.exported.stage_graphs import Named, StageGraph
+from svam_ros.engines.exported.stage_graphs import StageGraph
 
 OPSET = 21
 """The first with a GroupNormalization of its own, whose sums stay in single precision, and the last that
@@ -41,12 +41,6 @@ def check_export_libraries() -> None:
     for name in ("onnx", "onnxscript"):
         if find_spec(name) is None:
             raise ImportError(f"graphs are written with {name}: pip install 'svam_ros[openvino]'")
-
-
-def example_tensors(graph: StageGraph, values: Named, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """The inputs of a stage out of all tensors of a pass; numbers with a point in the network's precision."""
-    inputs = (values[name] for name in graph.shape.inputs)
-    return tuple(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in inputs)
 
 
 def export_stage(graph: StageGraph, example: tuple[Tensor, ...], path: Path) -> None:

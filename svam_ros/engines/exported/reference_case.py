@@ -18,7 +18,7 @@ from svam_ros.engines.accuracy import (
     relative_rms,
 )
 from svam_ros.engines.exported.graph_backend import Array, GraphBackend
-from svam_ros.engines.exported.stage_graphs import free_inputs, run_graphs, stage_graphs
+from svam_ros.engines.exported.stage_graphs import cast_to, free_inputs, run_graphs, stage_graphs
 from svam_ros.engines.network_engine import EngineModel
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.normalization import Statistics
@@ -39,7 +39,7 @@ class EngineInaccurate(ModelDirectoryError):
 
 @dataclass(frozen=True)
 class ReferenceCase:
-    """What goes in, and what the network in torch and single precision makes of it."""
+    """What goes in, and what the network in torch makes of it; single precision where engines are built."""
 
     inputs: dict[str, Array]
     """What no stage makes, see :func:`svam_ros.engines.exported.stage_graphs.free_inputs`."""
@@ -72,14 +72,15 @@ def load_reference_case(path: Path) -> ReferenceCase:
 
 
 def make_reference_case(model: EngineModel, network: Svam) -> ReferenceCase:
-    """Run a network in single precision on a sentence that the model knows and an image of noise."""
+    """Run a prepared network on a sentence that the model knows and an image of noise."""
     tokens = model.tokenizer.encode(model.tokenizer.known_words()[0])
     sentence = (torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.attention_mask))
     inputs = free_inputs(network.config, sentence)
-    values = run_graphs(stage_graphs(network), inputs)
+    device = next(network.parameters()).device
+    values = run_graphs(stage_graphs(network), cast_to(inputs, network.dtype, device))
     return ReferenceCase(
         {name: tensor.numpy() for name, tensor in inputs.items()},
-        {name: values[name].numpy() for name in OUTPUTS},
+        {name: values[name].float().cpu().numpy() for name in OUTPUTS},
     )
 
 

@@ -98,6 +98,14 @@ def run_graphs(graphs: tuple[StageGraph, ...], given: Named) -> Named:
     return values
 
 
+def cast_to(values: Named, dtype: torch.dtype, device: torch.device | str = "cpu") -> Named:
+    """The tensors on a device; numbers with a point in a precision, ids and marks as they are."""
+    return {
+        name: value.to(device, dtype if value.is_floating_point() else value.dtype)
+        for name, value in values.items()
+    }
+
+
 def free_inputs(config: SvamConfig, tokens: tuple[Tensor, Tensor], *, seed: int = 0) -> Named:
     """What no stage makes, seeded: an image of noise, joints, and a prefix half as long as allowed.
 

@@ -30,7 +30,7 @@ def test_a_recorded_launch_is_replayed_on_what_was_written_last():
 
     def launch() -> None:
         launches.append(1)
-        doubled._device.copy_(given._device * 2)
+        doubled.value.copy_(given.value * 2)
 
     replay = memory.recorded(launch)
     assert len(launches) == 2  # once as it is, once captured

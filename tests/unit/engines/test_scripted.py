@@ -90,7 +90,7 @@ def test_descriptions_that_mean_nothing_are_refused(description, words):
 
 
 def test_an_unknown_engine_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="unknown engine 'warp', known: eager, openvino, tensorrt, scripted"):
+    with pytest.raises(ValueError, match="unknown engine 'warp', known: eager, compiled, openvino, tensorrt"):
         create_engine("warp", "tiny")
 
 

@@ -22,13 +22,13 @@ from svam_ros.artifacts.model_directory import open_model
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
 from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS, LARGEST_JOINT_DEVIATION_RAD
-from svam_ros.engines.exported import engine_kinds, tensorrt_backend, tensorrt_build
+from svam_ros.engines.exported import engine_kinds, tensorrt_build, tensorrt_stages
 from svam_ros.engines.exported.building import BuildRequest, build_engine
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.loading import load_graph_engine
 from svam_ros.engines.exported.stage_graphs import StageShape
-from svam_ros.engines.exported.tensorrt_backend import TensorRtBackend
 from svam_ros.engines.exported.tensorrt_build import TensorRtError, compile_stage, tensorrt_library
+from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
 from svam_ros.engines.random_model import seeded_weights
 from svam_ros.engines.run_plan import DeviceError, plan_run
 
@@ -89,11 +89,11 @@ def device(gpu, monkeypatch):
         kind,
         device="cpu",
         here=lambda: "sm86",
-        load=lambda f, s, _p, _t: TensorRtBackend(f, s, FakeMemory(gpu)),
+        load=lambda f, s, _p, _t: load_tensorrt_stages(f, s, FakeMemory(gpu)),
     )
     monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", here)
     library = tensorrt_library()
-    monkeypatch.setattr(tensorrt_backend, "tensorrt_module", gpu.tensorrt)
+    monkeypatch.setattr(tensorrt_stages, "tensorrt_module", gpu.tensorrt)
     monkeypatch.setitem(
         engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(here, library=lambda: library)
     )
