@@ -10,6 +10,7 @@ from svam_ros.parameters import DeviceName, DtypeName, EngineName
 
 if TYPE_CHECKING:
     from svam_ros.engines.network_engine import EngineModel, NetworkEngine
+    from svam_ros.engines.run_plan import RunPlan
 
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 
@@ -50,32 +51,40 @@ def create_engine(
     if name not in ENGINE_NAMES:
         raise ValueError(f"unknown engine '{name}', known: {', '.join(ENGINE_NAMES)}")
     from svam_ros.artifacts.model_directory import open_model
-    from svam_ros.engines.run_plan import plan_run
 
     opened = open_model(model) if isinstance(model, (str, Path)) else model
-    if name in ("openvino", "tensorrt") and dtype == "auto":
-        from svam_ros.engines.exported.engine_kinds import chosen_precision, engine_kind
-
-        dtype = chosen_precision(engine_kind(name), dtype)
-    plan = plan_run(opened.manifest, device, dtype, threads)
-    engine: NetworkEngine
-    if name == "eager":
-        from svam_ros.engines.eager import EagerEngine
-
-        engine = EagerEngine(
-            opened, seed=seed, noise=noise, threads=plan.threads, device=plan.device, dtype=plan.dtype
-        )
-    elif name == "compiled":
-        from svam_ros.engines.compiled import create_compiled_engine
-
-        engine = create_compiled_engine(opened, plan, seed=seed, noise=noise)
-    else:
-        from svam_ros.engines.exported.loading import load_graph_engine
-
-        engine = load_graph_engine(name, opened, plan, seed=seed, noise=noise)
+    engine = _load(name, opened, _plan(name, opened, device, dtype, threads), seed=seed, noise=noise)
     try:
         engine.warm_up()
     except BaseException:
         engine.close()
         raise
     return engine
+
+
+def _plan(name: str, model: EngineModel, device: DeviceName, dtype: DtypeName, threads: int) -> RunPlan:
+    """Where and how it runs; a precision that was left open is the one that the engine is built in."""
+    from svam_ros.engines.exported.engine_kinds import ENGINE_KINDS, chosen_precision
+    from svam_ros.engines.run_plan import plan_run
+
+    if name in ENGINE_KINDS:
+        dtype = chosen_precision(ENGINE_KINDS[name], dtype)
+    return plan_run(model.manifest, device, dtype, threads)
+
+
+def _load(
+    name: str, model: EngineModel, plan: RunPlan, *, seed: int, noise: Literal["fixed", "fresh"]
+) -> NetworkEngine:
+    if name == "eager":
+        from svam_ros.engines.eager import EagerEngine
+
+        return EagerEngine(
+            model, seed=seed, noise=noise, threads=plan.threads, device=plan.device, dtype=plan.dtype
+        )
+    if name == "compiled":
+        from svam_ros.engines.compiled import create_compiled_engine
+
+        return create_compiled_engine(model, plan, seed=seed, noise=noise)
+    from svam_ros.engines.exported.loading import load_graph_engine
+
+    return load_graph_engine(name, model, plan, seed=seed, noise=noise)
