@@ -141,7 +141,7 @@ def test_prefixes_have_every_length_and_some_draws_have_none():
 def test_kept_features_are_under_the_noise_that_an_engine_uses(tmp_path):
     model = networks.save_random_model(tmp_path / "model")
     engine = create_engine("eager", model.path)
-    torch.testing.assert_close(engine._noise[0], engine_latent_noise(networks.CONFIG))
+    torch.testing.assert_close(torch.from_numpy(engine._noise.latent), engine_latent_noise(networks.CONFIG))
 
 
 def test_the_next_rest_is_where_the_arms_stand_still_whatever_the_grippers_do():
