@@ -53,6 +53,8 @@ def test_a_run_reports_records_and_leaves_nothing_behind(referee, ros_domain, tm
     assert "effective rate" in out.lower()
 
     page = (report_dir / "report.html").read_text()
+    events = json.loads((report_dir / "trace.json").read_text())["traceEvents"]
+    assert {"s", "t", "f"} <= {event["ph"] for event in events}
     assert page.count("data:image/") > 5
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert_episode_is_readable(report_dir / "episode_0000.mcap")

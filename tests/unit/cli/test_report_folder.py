@@ -12,6 +12,8 @@ LEFT_BY_A_DEMO = (
     "report.json",
     "report.html",
     "report.json.part",
+    "trace.json",
+    "trace.json.part",
     "episode_0000.mcap",
     "episode_0012.mcap.part",
     "logs/guard_node.log",

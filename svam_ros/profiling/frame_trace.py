@@ -1,0 +1,110 @@
+"""Frames on their way to the arms, as a trace in the Chrome Trace Event format.
+
+https://ui.perfetto.dev and chrome://tracing open it. An arrow leads from a frame's stamp to the pass that
+looked at it and on to each arm's first set-point after the chunk was published.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svam_ros.profiling.demo_record import ChunkTiming, DemoRecord
+from svam_ros.profiling.stage_timer import STAGES
+
+CAMERA, POLICY, FIRST_ARM = 1, 2, 3
+"""Lanes, from above; every arm has one of its own."""
+
+_FRAME_US = 1000.0
+"""Width at which a frame's stamp, a moment, is drawn: arrows need something to begin at."""
+
+
+def frame_trace(record: DemoRecord) -> dict[str, Any]:
+    """The trace of one episode; times are microseconds since its beginning.
+
+    Stages are laid end to end from the beginning of their pass, in which nothing else runs; what is left at
+    the end is what no stage was charged with.
+    """
+    events = [_named("process_name", 0, "svam_ros"), *_lanes(record)]
+    for timing in record.timings:
+        if "total" in timing.stages_ms:
+            events += _pass(record, timing)
+    return {
+        "traceEvents": events,
+        "displayTimeUnit": "ms",
+        "otherData": {
+            "instruction": record.instruction,
+            "model": record.report.model,
+            "engine": record.report.engine,
+            "recorded": record.recorded_utc,
+        },
+    }
+
+
+def write_frame_trace(record: DemoRecord, path: Path) -> None:
+    """Write the trace to ``path``, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(frame_trace(record), allow_nan=False), encoding="utf-8")
+    part.replace(path)
+
+
+def _lanes(record: DemoRecord) -> list[dict[str, Any]]:
+    lanes = {CAMERA: "front camera", POLICY: "policy_node"}
+    lanes |= {FIRST_ARM + number: f"set-points, {arm} arm" for number, arm in enumerate(record.arms)}
+    return [_named("thread_name", lane, name) for lane, name in lanes.items()]
+
+
+def _pass(record: DemoRecord, timing: ChunkTiming) -> list[dict[str, Any]]:
+    seen_us = timing.observation_time_s * 1e6
+    published_us = seen_us + timing.observation_age_ms * 1e3
+    begun_us = published_us - timing.stages_ms["total"] * 1e3
+    name = f"chunk {timing.sequence}"
+    details = {"sequence": timing.sequence, "observation_age_ms": round(timing.observation_age_ms, 3)}
+    events = [
+        _slice(CAMERA, "frame", seen_us, _FRAME_US, details),
+        _arrow("s", CAMERA, seen_us, timing.sequence),
+        _slice(POLICY, name, begun_us, published_us - begun_us, details),
+        _arrow("t", POLICY, begun_us, timing.sequence),
+    ]
+    for stage in STAGES:
+        if stage != "total" and stage in timing.stages_ms:
+            duration_us = timing.stages_ms[stage] * 1e3
+            events.append(_slice(POLICY, stage, begun_us, duration_us, {}))
+            begun_us += duration_us
+    for number, arm in enumerate(record.arms.values()):
+        times_us = arm.commanded.times_s * 1e6
+        first = int(np.searchsorted(times_us, published_us))
+        if first + 1 < len(times_us):
+            begin_us, width_us = float(times_us[first]), float(times_us[first + 1] - times_us[first])
+            lane = FIRST_ARM + number
+            events.append(_slice(lane, f"first after {name}", begin_us, width_us, details))
+            events.append(_arrow("f", lane, begin_us, timing.sequence))
+    return events
+
+
+def _slice(
+    lane: int, name: str, begin_us: float, duration_us: float, details: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "ph": "X",
+        "cat": "frame",
+        "name": name,
+        "pid": 1,
+        "tid": lane,
+        "ts": round(begin_us, 3),
+        "dur": round(max(duration_us, 0.0), 3),
+        "args": details,
+    }
+
+
+def _arrow(phase: str, lane: int, at_us: float, sequence: int) -> dict[str, Any]:
+    """``s`` starts, ``t`` goes on, ``f`` ends; each binds to the slice that begins there."""
+    arrow = {"ph": phase, "cat": "frame", "name": "frame to arms", "id": sequence, "pid": 1, "tid": lane}
+    return {**arrow, "ts": round(at_us, 3), **({"bp": "e"} if phase == "f" else {})}
+
+
+def _named(kind: str, lane: int, name: str) -> dict[str, Any]:
+    return {"ph": "M", "name": kind, "pid": 1, "tid": lane, "args": {"name": name}}
