@@ -65,5 +65,5 @@ class DemoOptions:
     headless: bool = False
     """Do not open the report in a browser at the end."""
     report: Path = Path("reports/demo")
-    """Folder for report.json, report.html, trace.json, the episodes and the logs; an earlier run's are replaced.
-    While another demo writes to the default folder, the next takes reports/demo-2, -3, ..."""
+    """Folder for report.json, report.html, trace.json, the episodes and the logs; those of an earlier run are
+    replaced. While another demo writes to the default folder, the next takes reports/demo-2, -3, ..."""
