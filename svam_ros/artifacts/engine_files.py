@@ -32,6 +32,7 @@ from svam_ros.artifacts.model_directory import (
     open_model,
     ships_with_package,
 )
+from svam_ros.whole_files import write_through
 
 RECORD_FILE = "engine.json"
 
@@ -187,7 +188,7 @@ def publish_engine(model: ModelDirectory, staging: Path, record: EngineRecord) -
         if (engines / name).exists():
             shutil.rmtree(engines / name)  # left by an end between this and the manifest
         os.replace(staging, engines / name)
-        _sync_folder(engines)
+        write_through(engines)
         listed = {other: sha for other, sha in manifest.engines.items() if other.rpartition("-")[0] != kind}
         listed[name] = sha256
         _replace_manifest(model.path, manifest_to_json(replace(manifest, engines=listed)))
@@ -288,11 +289,10 @@ def _replace_manifest(model: Path, text: str) -> None:
     partial = model / ENGINES_FOLDER / f".{MANIFEST_FILE}.partial"
     with partial.open("w", encoding="utf-8") as stream:
         stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_through(partial)
     shutil.copymode(model / MANIFEST_FILE, partial)
     os.replace(partial, model / MANIFEST_FILE)
-    _sync_folder(model)
+    write_through(model)
 
 
 def _remove_unlisted(engines: Path, listed: dict[str, str]) -> None:
@@ -300,11 +300,3 @@ def _remove_unlisted(engines: Path, listed: dict[str, str]) -> None:
     for path in engines.iterdir():
         if path.name not in listed and not path.name.startswith("."):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,9 +24,9 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
-from svam_ros.profiling.html_report.page import write_page
 from svam_ros.profiling.html_report.profile_page import ProfilePage, render_profile_page
 from svam_ros.profiling.stage_table import comparison_table, floor_table, milliseconds, stage_table
+from svam_ros.whole_files import write_whole_text
 
 if TYPE_CHECKING:
     from svam_ros.engines.device_roof import DeviceRoof
@@ -195,7 +195,7 @@ def _report(
         ours, other = measured
         console.print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
     if options.html is not None:
-        write_page(render_profile_page(_page(options, title, measured, network)), options.html)
+        write_whole_text(options.html, render_profile_page(_page(options, title, measured, network)))
     if options.json is None:
         return
     figures = {
@@ -209,7 +209,7 @@ def _report(
         "versions": read_versions(),
         "machine": dataclasses.asdict(machine),
     }
-    options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_whole_text(options.json, json.dumps(figures, indent=2) + "\n")
 
 
 def _page(

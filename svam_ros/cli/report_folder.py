@@ -18,7 +18,7 @@ stays: whoever deleted it could let two demos lock two files of the same name.""
 
 LOGS_NAME = "logs"
 
-_OWN_FILE = re.compile(r"(report\.(json|html)|trace\.json)(\.part)?|episode_\d{4}\.mcap(\.part)?")
+_OWN_FILE = re.compile(r"(report\.(json|html)|trace\.json)(\.\d+\.part)?|episode_\d{4}\.mcap(\.part)?")
 _NODES = "|".join((graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE))
 _OWN_LOG = re.compile(rf"({_NODES})\.(log|parameters\.yaml)|black_box_\w+\.(mcap|mcap\.part|svg)")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from svam_ros.profiling.demo_record import ChunkTiming, DemoRecord
 from svam_ros.profiling.stage_timer import STAGES
+from svam_ros.whole_files import write_whole_text
 
 CAMERA, POLICY, FIRST_ARM = 1, 2, 3
 """Lanes, from above; every arm has one of its own."""
@@ -46,9 +47,7 @@ def frame_trace(record: DemoRecord) -> dict[str, Any]:
 
 def write_frame_trace(record: DemoRecord, path: Path) -> None:
     """Write the trace to ``path``, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(frame_trace(record), allow_nan=False), encoding="utf-8")
-    part.replace(path)
+    write_whole_text(path, json.dumps(frame_trace(record), allow_nan=False))
 
 
 def _lanes(record: DemoRecord) -> list[dict[str, Any]]:

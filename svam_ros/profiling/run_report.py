@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from svam_ros.profiling.environment import Machine
 from svam_ros.profiling.latency_histogram import LatencySummary
 from svam_ros.profiling.motion_audit import MotionAudit
+from svam_ros.whole_files import write_whole_text
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,4 @@ def write_report_json(report: RunReport, path: Path) -> None:
         text = json.dumps(dataclasses.asdict(report), indent=2, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{path} is not written, a figure of the report is not finite: {error}") from error
-    part = path.with_name(path.name + ".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole_text(path, text + "\n")

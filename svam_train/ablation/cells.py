@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from svam_ros.whole_files import write_whole_text
 from svam_train.evaluation.attempts import AttemptPlan
 from svam_train.evaluation.evaluation_report import (
     EvaluationReport,
@@ -84,9 +84,7 @@ class Cell:
         """Write down the attempts at a task in one move."""
         path = self.result_file(report.task)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(reports_to_json([report]), encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole_text(path, reports_to_json([report]))
 
     def results(self) -> dict[str, EvaluationReport]:
         """All tasks that were tried.

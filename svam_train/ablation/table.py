@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from svam_ros.whole_files import write_whole_text
 from svam_train.ablation.figures import (
     AblationFigures,
     Comparison,
@@ -43,9 +43,7 @@ def write_table(folder: Path, figures: AblationFigures) -> None:
     """
     texts = {TABLE_FILE: table_text(figures), FIGURES_FILE: json.dumps(asdict(figures), indent=2) + "\n"}
     for name, text in texts.items():
-        unfinished = folder / f".{name}.{os.getpid()}"
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, folder / name)
+        write_whole_text(folder / name, text)
 
 
 def table_text(figures: AblationFigures) -> str:

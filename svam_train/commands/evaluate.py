@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from rich.console import Console
 
 from svam_ros.parameters import EngineName, TaskName
+from svam_ros.whole_files import write_whole_text
 from svam_train.evaluation.loop_settings import WITH_NETWORK, LoopSettings, PolicyName
 from svam_train.training.progress_bar import progress_bar
 
@@ -85,7 +86,7 @@ def run(options: Evaluate) -> None:
             attempts.append(made)
             bar.show(f"{made.task} seed {made.seed}: {'done' if made.success else 'not done'}")
             if options.report is not None:
-                options.report.write_text(reports_to_json(summarise(attempts, subject)), encoding="utf-8")
+                write_whole_text(options.report, reports_to_json(summarise(attempts, subject)))
 
 
 def _weights(options: Evaluate) -> str | None:

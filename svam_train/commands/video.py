@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from svam_ros.whole_files import write_whole_text
 from svam_train.commands.stage_data import DataOptions, EpisodeProgress, open_stage_data, process_device, tell
 from svam_train.recipes.video import PRESETS, VideoRecipe
 
@@ -71,7 +72,7 @@ def run(options: Video) -> None:
     folder = RunFolder(options.run, facts, parents)
     train(objective, recipe.training, folder, resume=options.resume)
     if PartialState().is_main_process:
-        (options.run / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
+        write_whole_text(options.run / TOKENIZER_FILE, tokenizer.to_json())
     tell(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from svam_ros.networks.presets import PRESETS as NETWORKS
 from svam_ros.parameters import PolicyParameters
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_ros.whole_files import write_whole_text
 from svam_train.episodes.open_settings import USUAL_STRIDE, OpenSettings
 from svam_train.episodes.sources import RECIPE_FILE
 from svam_train.recipes.video import PRESETS as VIDEO_RECIPES
@@ -100,7 +101,7 @@ def keep_recipe(folder: Path, recipe: RecordingRecipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, text = folder / RECIPE_FILE, json.dumps(asdict(recipe), indent=2)
     if not path.exists():
-        path.write_text(text + "\n", encoding="utf-8")
+        write_whole_text(path, text + "\n")
         return
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))

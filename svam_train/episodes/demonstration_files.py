@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from svam_ros.types import ImageArray
+from svam_ros.whole_files import whole_file
 from svam_train.episodes.scene_seeds import STILL_SEEDS_FROM
 
 
@@ -83,11 +83,10 @@ def check_stills_apart(folder: Path, *, stills: bool) -> None:
 def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
     """Write one file; it appears whole or not at all."""
     path = demonstration_path(folder, demonstration.task, demonstration.seed)
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")  # two processes may fill one folder
     points, centres = demonstration.points, demonstration.centres
     places = {} if points is None else {"points": points.astype(np.float16)}
     places |= {} if centres is None else {"centres": centres.astype(np.float32)}
-    with unfinished.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez(
             file,
             allow_pickle=False,
@@ -102,5 +101,4 @@ def save_demonstration(folder: Path, demonstration: Demonstration) -> Path:
             segments=np.rint(demonstration.segments * 255).astype(np.uint8),
             **places,
         )
-    os.replace(unfinished, path)
     return path

@@ -5,7 +5,6 @@ Numbers are read at once, pictures and truths when they are asked for.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from svam_ros.whole_files import whole_file
 from svam_train.episodes.episodes import CorruptShard, Episode
 from svam_train.episodes.stored_rows import stored_rows
 
@@ -67,15 +67,10 @@ def write_episode_file(path: Path, episode: Episode) -> None:
     Raises:
         OSError: the disk is full, or the folder is not writable.
     """
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     given = {name: getattr(episode, name) for name in (*_NUMBERS, *_OPTIONAL)}
     arrays = {name: np.array(value) for name, value in given.items() if value is not None}
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, allow_pickle=False, images=episode.images[np.arange(len(episode))], **arrays)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, images=episode.images[np.arange(len(episode))], **arrays)
 
 
 def _check_lengths(path: Path, episode: Episode) -> None:

@@ -9,6 +9,7 @@ import av
 import cv2
 
 from svam_ros.types import ImageArray
+from svam_ros.whole_files import whole_file
 
 HEIGHT = 240
 """Of a film: enough to see what went wrong."""
@@ -31,16 +32,11 @@ def write_film(path: Path, frames: Sequence[ImageArray], rate_hz: float, caption
         raise ValueError(f"{path.name}: no pictures to make a film of")
     height, width = frames[0].shape[:2]
     size = (2 * round(width * HEIGHT / height / 2), HEIGHT)  # H.264 halves both for its colours
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with av.open(str(unfinished), "w", format="mp4") as film:
-            stream = film.add_stream("libx264", rate=max(1, round(rate_hz)))
-            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            for frame in frames:
-                picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-                cv2.putText(picture, caption, (6, HEIGHT - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            film.mux(stream.encode(None))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as part, av.open(str(part), "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=max(1, round(rate_hz)))
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for frame in frames:
+            picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+            cv2.putText(picture, caption, (6, HEIGHT - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode(None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from accelerate import PartialState
 
 from svam_ros.networks.svam import Svam
+from svam_ros.whole_files import write_whole_text
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import EpisodeSet
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
@@ -106,8 +106,8 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         config["change"] = dict(run.change.facts)
     train(objective, recipe.training, RunFolder(run.folder, config, {"parent": run.parent}), resume=resume)
     if PartialState().is_main_process:
-        _write(run.folder / TOKENIZER_FILE, tokenizer.to_json())
-        _write(run.folder / STATISTICS_FILE, statistics.to_json())
+        write_whole_text(run.folder / TOKENIZER_FILE, tokenizer.to_json())
+        write_whole_text(run.folder / STATISTICS_FILE, statistics.to_json())
 
 
 def _check_frame_spacing(recipe: ActionRecipe, parent: Path) -> None:
@@ -141,9 +141,3 @@ def _statistics(recipe: ActionRecipe, run: ActionRun) -> IdentifiedStatistics:
         statistics.check(run.training)
         return statistics
     return fit_statistics(run.training, method=recipe.statistics)
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
+from svam_ros.whole_files import whole_file
 from svam_train.episodes.episodes import CorruptShard, DataError
 from svam_train.training.checkpoints import write_tensors
 from svam_train.training.run_folder import RunError, differences, plain, read_json, write_json
@@ -139,13 +140,11 @@ def _write(plan: ShardPlan, number: int, examples: Mapping[str, Tensor]) -> None
             f"{plan.folder}: the examples that are missing take {needed >> 20} MiB, {free >> 20} MiB are "
             f"free; make room, or ask for fewer cached_examples (0 computes them in every step)"
         )
-    unfinished = path.with_suffix(".unfinished")
     try:
-        digest = write_tensors(unfinished, halves)
+        with whole_file(path) as part:
+            digest = write_tensors(part, halves)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise DataError(f"{path}: could not be written ({error}); make room, then go on") from error
-    unfinished.replace(path)
     write_json(_hash_file(path), {"sha256": digest})
 
 

@@ -6,7 +6,6 @@ At full size a picture's features are tens of megabytes: there they are computed
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import zipfile
@@ -22,6 +21,7 @@ from torch import Tensor
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.svam import Foresight, InstructionCondition, Svam
 from svam_ros.translation.preprocessing import image_to_network
+from svam_ros.whole_files import whole_file
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError, Episode, Rows, episode_digest
 from svam_train.episodes.stored_rows import stored_rows
@@ -199,13 +199,8 @@ def _stored(path: Path, episode: Episode, network: Svam, texts: InstructionTexts
 def _write(path: Path, features: Mapping[str, NDArray[np.float16]]) -> None:
     """The file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, allow_pickle=False, **features)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **features)
 
 
 def _shard(folder: Path, episode: Episode, fingerprint: str) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.image_encoder import ImageEncoder
 from svam_ros.translation.preprocessing import image_to_network
+from svam_ros.whole_files import whole_file
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import DataError, Episode, Rows
 from svam_train.episodes.stored_rows import stored_rows
@@ -164,15 +164,10 @@ def _sound_shard(path: Path) -> Rows | None:
 
 def _write_shard(path: Path, episode: Episode, encoder: ImageEncoder) -> Rows:
     latents = encode_episode(episode, encoder)
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{_ARRAY: latents})
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with whole_file(path) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{_ARRAY: latents})
     except OSError as error:
         raise DataError(
             f"{path}: latents cannot be kept here ({error}); make room, or name another folder"

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from svam_ros.whole_files import write_through
 from svam_train.training.run_folder import RunError, read_json, step_name, write_json
 from svam_train.training.sharded_tensors import divided_like
 
@@ -138,10 +139,10 @@ class CheckpointFolder:
                 for group, tensors in groups
             }
             write_json(staging / _FACTS_FILE, {"facts": dict(facts), "files": files})
-            _sync_folder(staging)
+            write_through(staging)
             shutil.rmtree(checkpoint.folder, ignore_errors=True)
             staging.rename(checkpoint.folder)
-            _sync_folder(self._folder)
+            write_through(self._folder)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise RunError(self._could_not_save(step, error)) from error
@@ -179,8 +180,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    write_through(path)
     path.chmod(0o644)  # the library leaves it readable for its owner only
     return _digest(path)
 
@@ -216,12 +216,3 @@ def _file_name(group: str) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """What was renamed or made in a folder survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from svam_ros.whole_files import write_whole_text
 from svam_train.training.objective import ImageArray
 from svam_train.training.run_folder import RunFolder
 
@@ -43,9 +44,7 @@ class Metrics:
     def __init__(self, run: RunFolder, step: int) -> None:
         self._run = run
         lines = list(_lines_until(run, step))
-        unfinished = run.metrics.with_name(f"{run.metrics.name}.unfinished")
-        unfinished.write_text("".join(lines), encoding="utf-8")
-        os.replace(unfinished, run.metrics)
+        write_whole_text(run.metrics, "".join(lines))
         self._tensorboard = SummaryWriter(str(run.tensorboard), purge_step=step + 1)
 
     def write(self, line: Mapping[str, Any]) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -30,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from svam_ros.whole_files import write_whole_text
 from svam_train.recipes.training_settings import CHANGEABLE_ON_RESUME
 from svam_train.training.objective import ImageArray
 
@@ -213,12 +213,7 @@ def differences(there: Any, here: Any, name: str = "") -> Iterator[tuple[str, An
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Replace a file in one move, safe against a kill."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(values, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    write_whole_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

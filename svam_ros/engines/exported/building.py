@@ -69,6 +69,7 @@ from svam_ros.engines.exported.tensorrt_build import CURRENT, TensorRtError
 from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES
 from svam_ros.parameters import DtypeName
 from svam_ros.profiling.memory import available_bytes
+from svam_ros.whole_files import whole_file
 
 Report = Callable[[str], None]
 """Told what is begun."""
@@ -146,11 +147,10 @@ class _Build:
         """Every stage as an ONNX file, and the case that engines are compared with."""
         if not (self.work / REFERENCE_FILE).exists():
             self.report("run the network for what it is compared with")
-            partial = self.work / f"partial_{REFERENCE_FILE}"
             network = self.model.load_network(torch.float32).prepare_for_inference()
-            make_reference_case(self.model, network).save(partial)
+            with whole_file(self.work / REFERENCE_FILE) as part:
+                make_reference_case(self.model, network).save(part)
             del network  # two at once would need half as much memory again
-            os.replace(partial, self.work / REFERENCE_FILE)
         dtype = DTYPES[self.kind.graph_precisions[self._precision]]
         graphs = stage_graphs(self.model.load_network(dtype).prepare_for_inference())
         waiting = [graph for graph in graphs if not (self.work / _graph_file(graph)).exists()]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from svam_ros.engines.exported.stage_graphs import StageGraph
+from svam_ros.whole_files import write_through
 
 OPSET = 21
 """The first with a GroupNormalization of its own, whose sums stay in single precision, and the last that
@@ -74,18 +75,9 @@ def export_stage(graph: StageGraph, example: tuple[Tensor, ...], path: Path) -> 
     program.save(str(partial), external_data=True)
     partial.write_bytes(_finished(partial, partial_data.name, data.name))
     for written in (partial, partial_data):
-        _write_through(written)
+        write_through(written)
     os.replace(partial_data, data)
     os.replace(partial, path)
-
-
-def _write_through(path: Path) -> None:
-    """To the disk: a graph that a power cut has emptied would count as finished."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _finished(path: Path, old: str, new: str) -> bytes:

@@ -50,7 +50,8 @@ class ReferenceCase:
         """Write it; plain arrays."""
         arrays = {_INPUT + name: array for name, array in self.inputs.items()}
         arrays |= {_OUTPUT + name: array for name, array in self.outputs.items()}
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
+        with path.open("wb") as file:  # given a path, numpy would add its own suffix
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
 
 
 def load_reference_case(path: Path) -> ReferenceCase:

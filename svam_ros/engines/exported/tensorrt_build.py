@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from svam_ros.engines.exported.stage_graphs import StageShape
+from svam_ros.whole_files import whole_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ def compile_stage(shape: StageShape, graph: Path, engine: Path, target: str, tim
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise TensorRtError(f"TensorRT cannot compile stage '{shape.name}' for {target}: {logger.last_error}")
-    _write_whole(engine, bytes(serialized))
+    _write(engine, bytes(serialized))
     if measures:
-        _write_whole(timing_cache, bytes(config.get_timing_cache().serialize()))
+        _write(timing_cache, bytes(config.get_timing_cache().serialize()))
 
 
 def _compare_tensors(shape: StageShape, network: Any) -> None:
@@ -120,10 +121,9 @@ def _compare_tensors(shape: StageShape, network: Any) -> None:
         )
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"partial_{path.name}")
-    partial.write_bytes(data)
-    partial.replace(path)
+def _write(path: Path, data: bytes) -> None:
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
 def tensorrt_logger(trt: Any) -> Any:

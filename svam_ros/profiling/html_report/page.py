@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from svam_ros.profiling.demo_record import DemoRecord
 from svam_ros.profiling.html_report.joint_panels import READOUT_POINTS, ArmPanel, arm_panels, time_axis
 from svam_ros.profiling.html_report.latency_panels import budget_chart, stage_rows, timeline_chart
 from svam_ros.profiling.verdicts import judge
+from svam_ros.whole_files import write_whole_text
 
 TEMPLATES = Environment(
     loader=PackageLoader("svam_ros.profiling.html_report", "templates"),
@@ -53,14 +53,7 @@ def render_html_report(record: DemoRecord) -> str:
 
 def write_html_report(record: DemoRecord, path: Path) -> None:
     """Write the page to ``path``, whole or not at all."""
-    write_page(render_html_report(record), path)
-
-
-def write_page(text: str, path: Path) -> None:
-    """Write a page to ``path``, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_whole_text(path, render_html_report(record))
 
 
 def _page_data(record: DemoRecord, arms: tuple[ArmPanel, ...]) -> dict[str, Any]:

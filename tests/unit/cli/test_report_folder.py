@@ -11,9 +11,9 @@ from svam_ros.cli.report_folder import LOCK_NAME, ReportFolderError, claim_repor
 LEFT_BY_A_DEMO = (
     "report.json",
     "report.html",
-    "report.json.part",
+    "report.json.4711.part",
     "trace.json",
-    "trace.json.part",
+    "trace.json.4711.part",
     "episode_0000.mcap",
     "episode_0012.mcap.part",
     "logs/guard_node.log",

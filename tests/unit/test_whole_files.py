@@ -1,0 +1,74 @@
+"""What ends a writer leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from svam_ros.whole_files import PART_SUFFIX, whole_file, write_whole_text
+
+_KILLED_HALFWAY = """
+import os, signal, sys
+from pathlib import Path
+from svam_ros.whole_files import whole_file
+with whole_file(Path(sys.argv[1])) as part:
+    part.write_text("half of the new")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    write_whole_text(path, "new ä")
+    assert path.read_text(encoding="utf-8") == "new ä"
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    with pytest.raises(TypeError), whole_file(path) as part:
+        part.write_text(b"not a text")  # opens the file first
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_a_kill_leaves_the_old_file_and_a_part_that_says_what_it_is(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    ended = subprocess.run([sys.executable, "-c", _KILLED_HALFWAY, str(path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    (left,) = set(os.listdir(tmp_path)) - {"report.json"}
+    assert left.startswith("report.json.")
+    assert left.endswith(PART_SUFFIX)
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "link"
+    path.symlink_to(tmp_path / "there" / "report.json")
+    write_whole_text(path, "new")
+    assert path.is_symlink()
+    assert (tmp_path / "there" / "report.json").read_text() == "new"
+
+
+def test_a_device_is_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="no plain file"):
+        write_whole_text(pipe, "new")
+    assert pipe.is_fifo()
+    with pytest.raises(FileExistsError):
+        write_whole_text(Path("/dev/null"), "new")
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_whole_text(tmp_path / "nowhere" / "report.json", "new")
