@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -22,6 +23,11 @@ with whole_file(Path(sys.argv[1])) as part:
 """
 
 
+def _write_until_the_disk_is_full(path: Path) -> None:
+    path.write_text("half of the new")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
     path = tmp_path / "report.json"
     path.write_text("old")
@@ -33,8 +39,8 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
 def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "report.json"
     path.write_text("old")
-    with pytest.raises(TypeError), whole_file(path) as part:
-        part.write_text(b"not a text")  # opens the file first
+    with pytest.raises(OSError, match="No space left"), whole_file(path) as part:
+        _write_until_the_disk_is_full(part)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["report.json"]
 
