@@ -109,7 +109,7 @@ def _write_report(options: DemoOptions, model_name: str, session: DemoSession, c
 
 
 def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -> None:
-    from svam_ros.profiling.frame_trace import write_frame_trace
+    from svam_ros.profiling.frame_trace import timeline_of, write_frame_trace
     from svam_ros.profiling.html_report import write_html_report
     from svam_ros.recording.demo_episode import EpisodeTopics, demo_record_from_episode
 
@@ -120,7 +120,7 @@ def _write_html(options: DemoOptions, session: DemoSession, report: RunReport) -
         session.files[shown], session.profile, report, shown, topics, session.cobot
     )
     write_html_report(record, options.report / "report.html")
-    write_frame_trace(record, options.report / "trace.json")
+    write_frame_trace(timeline_of(record), options.report / "trace.json")
 
 
 def episode_to_show(episodes: tuple[EpisodeResult, ...]) -> int:

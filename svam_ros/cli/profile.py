@@ -24,6 +24,7 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.environment import read_machine, read_versions
+from svam_ros.profiling.frame_trace import FrameTimeline, write_frame_trace
 from svam_ros.profiling.html_report.profile_page import ProfilePage, render_profile_page
 from svam_ros.profiling.stage_table import comparison_table, floor_table, milliseconds, stage_table
 from svam_ros.whole_files import write_whole_text
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from svam_ros.engines.network_engine import EngineModel
     from svam_ros.engines.run_plan import RunPlan
     from svam_ros.engines.stage_cost import StageCost
+
+_WITH_ROS = {"ros", "namespace", "profile", "repeats", "json", "html", "trace"}
+"""Options that say something about nodes that are running."""
 
 INSTRUCTION = "instruction"
 """What runs once per instruction, beside the stages that run once per frame."""
@@ -67,6 +71,14 @@ class ProfileOptions:
     """Write the figures, the versions and the machine to this file."""
     html: Path | None = None
     """Write a page with the stages as bars, beside the paper's, to this file."""
+    trace: Path | None = None
+    """Write the passes as a trace to this file, for https://ui.perfetto.dev; with --ros from each frame's
+    stamp to the arms."""
+    ros: bool = False
+    """Time the passes of policy_node where it is running instead, on ROS_DOMAIN_ID. Model and engine are that
+    node's then."""
+    namespace: str = ""
+    """ROS namespace of our nodes, for --ros."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +128,13 @@ class ProfileRefused(ValueError):
 
 def run_profile(options: ProfileOptions) -> int:
     """Say what will run, time the passes, print the table, write the file if asked for."""
-    for path in (options.json, options.html):
+    for path in (options.json, options.html, options.trace):
         if path is not None and not path.absolute().parent.is_dir():
             raise NotADirectoryError(f"there is no folder {path.absolute().parent} for {path.name}")
+    if options.ros:
+        return _profile_running(options)
+    if options.namespace:
+        raise ProfileRefused("--namespace says where running nodes are: add --ros")
     # Threads that OpenMP starts besides the ones asked for would disturb what is measured.
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads or 1))
     if options.engine == "scripted":
@@ -154,6 +170,21 @@ def run_profile(options: ProfileOptions) -> int:
     return 0
 
 
+def _profile_running(options: ProfileOptions) -> int:
+    """The passes of running nodes, which were told elsewhere what to run."""
+    from svam_ros.cli.profile_running import ListeningOptions, profile_running_nodes
+
+    listening = ListeningOptions(
+        options.repeats, options.profile, options.namespace, options.json, options.html, options.trace
+    )
+    ours = {field.name for field in dataclasses.fields(ProfileOptions)} - _WITH_ROS
+    told = [name for name in sorted(ours) if getattr(options, name) != getattr(ProfileOptions(), name)]
+    if told:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in told)
+        raise ProfileRefused(f"{names} cannot be given with --ros: the nodes that run have their own")
+    return profile_running_nodes(listening)
+
+
 def _open(options: ProfileOptions) -> EngineModel:
     if options.random_weights:
         from svam_ros.engines.random_model import random_model
@@ -180,7 +211,7 @@ def _report(
     measured: Sequence[Measurements],
     network: Network | None,
 ) -> None:
-    """The tables, and the file with everything in them."""
+    """The tables, and the files that were asked for."""
     machine = read_machine()
     place = machine.gpu if options.device == "cuda" else machine.cpu
     how = f" · {network.plan.dtype_name}" if network else ""
@@ -196,9 +227,22 @@ def _report(
         console.print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
     if options.html is not None:
         write_whole_text(options.html, render_profile_page(_page(options, title, measured, network)))
-    if options.json is None:
-        return
-    figures = {
+    if options.trace is not None:
+        about = {"model": engine.model_name, "engine": engine.name, "instruction": options.instruction}
+        write_frame_trace(FrameTimeline(measured[0].timings, {}, about), options.trace)
+    if options.json is not None:
+        figures = _figures(options, engine, measured, network)
+        write_whole_text(options.json, json.dumps(figures, indent=2) + "\n")
+
+
+def _figures(
+    options: ProfileOptions,
+    engine: PolicyEngine,
+    measured: Sequence[Measurements],
+    network: Network | None,
+) -> dict[str, object]:
+    """For the file."""
+    return {
         "model": engine.model_name,
         "engine": engine.name,
         **_stage_figures(measured[0]),
@@ -207,9 +251,8 @@ def _report(
         else {"engine": options.against, **_stage_figures(measured[1])},
         **(network.figures(measured[0]) if network else {}),
         "versions": read_versions(),
-        "machine": dataclasses.asdict(machine),
+        "machine": dataclasses.asdict(read_machine()),
     }
-    write_whole_text(options.json, json.dumps(figures, indent=2) + "\n")
 
 
 def _page(

@@ -10,6 +10,7 @@ import numpy as np
 
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.profiling.demo_record import ChunkTiming
 from svam_ros.profiling.latency_histogram import LatencySummary, summarize_stages
 from svam_ros.types import ArmState, CameraFrame, Observation
 
@@ -22,6 +23,8 @@ class Measurements:
     """Of every stage; ``total`` is the whole call, from observation to actions."""
     instruction_ms: float
     """Encoding the instruction, once."""
+    timings: tuple[ChunkTiming, ...]
+    """Of every pass: as if its frame had been stamped when the pass began."""
 
 
 def measure_in_turn(
@@ -37,16 +40,18 @@ def measure_in_turn(
         started = time.perf_counter()
         engine.set_instruction(observation.instruction)
         instruction_ms.append((time.perf_counter() - started) * 1e3)
-    passes: list[list[dict[str, float]]] = [[] for _ in engines]
-    for _ in range(repeats):
-        for engine, stages in zip(engines, passes, strict=True):
+    passes: list[list[ChunkTiming]] = [[] for _ in engines]
+    begun = time.perf_counter()
+    for number in range(repeats):
+        for engine, timings in zip(engines, passes, strict=True):
             started = time.perf_counter()
             prediction = engine.infer(observation)
             elapsed_ms = (time.perf_counter() - started) * 1e3
-            stages.append({**prediction.stages_ms, "total": elapsed_ms})
+            stages_ms = {**prediction.stages_ms, "total": elapsed_ms}
+            timings.append(ChunkTiming(number + 1, started - begun, elapsed_ms, stages_ms))
     return [
-        Measurements(summarize_stages(stages), once_ms)
-        for stages, once_ms in zip(passes, instruction_ms, strict=True)
+        Measurements(summarize_stages([it.stages_ms for it in timings]), once_ms, tuple(timings))
+        for timings, once_ms in zip(passes, instruction_ms, strict=True)
     ]
 
 

@@ -7,6 +7,8 @@ looked at it and on to each arm's first set-point after the chunk was published.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from svam_ros.profiling.demo_record import ChunkTiming, DemoRecord
 from svam_ros.profiling.stage_timer import STAGES
+from svam_ros.types import FloatArray
 from svam_ros.whole_files import write_whole_text
 
 CAMERA, POLICY, FIRST_ARM = 1, 2, 3
@@ -23,40 +26,77 @@ _FRAME_US = 1000.0
 """Width at which a frame's stamp, a moment, is drawn: arrows need something to begin at."""
 
 
-def frame_trace(record: DemoRecord) -> dict[str, Any]:
-    """The trace of one episode; times are microseconds since its beginning.
+@dataclass(frozen=True)
+class FrameTimeline:
+    """What is drawn; all times are seconds since one beginning."""
 
-    Stages are laid end to end from the beginning of their pass, in which nothing else runs; what is left at
-    the end is what no stage was charged with.
-    """
-    events = [_named("process_name", 0, "svam_ros"), *_lanes(record)]
-    for timing in record.timings:
-        if "total" in timing.stages_ms:
-            events += _pass(record, timing)
-    return {
-        "traceEvents": events,
-        "displayTimeUnit": "ms",
-        "otherData": {
+    timings: tuple[ChunkTiming, ...]
+    set_point_times_s: Mapping[str, FloatArray]
+    """By arm: ``(n,)`` increasing. Without arms there are passes only."""
+    about: Mapping[str, str]
+    """What a reader is told of the run."""
+
+    def first_set_point_s(self, arm: str, timing: ChunkTiming) -> float | None:
+        """Time of the first set-point of ``arm`` behind a chunk's publication; None where there is none."""
+        number = self._first_set_point(arm, timing)
+        return None if number is None else float(self.set_point_times_s[arm][number])
+
+    def _first_set_point(self, arm: str, timing: ChunkTiming) -> int | None:
+        times_s = self.set_point_times_s[arm]
+        published_s = timing.observation_time_s + timing.observation_age_ms / 1e3
+        number = int(np.searchsorted(times_s, published_s))
+        return number if number < len(times_s) else None
+
+    def set_point_slice_s(self, arm: str, timing: ChunkTiming) -> tuple[float, float] | None:
+        """That set-point and the next one; None where one of them is not there."""
+        number = self._first_set_point(arm, timing)
+        times_s = self.set_point_times_s[arm]
+        if number is None or number + 1 >= len(times_s):
+            return None
+        return float(times_s[number]), float(times_s[number + 1])
+
+
+def timeline_of(record: DemoRecord) -> FrameTimeline:
+    """The timeline of a recorded episode."""
+    return FrameTimeline(
+        record.timings,
+        {arm: traces.commanded.times_s for arm, traces in record.arms.items()},
+        {
             "instruction": record.instruction,
             "model": record.report.model,
             "engine": record.report.engine,
             "recorded": record.recorded_utc,
         },
-    }
+    )
 
 
-def write_frame_trace(record: DemoRecord, path: Path) -> None:
+def frame_trace(timeline: FrameTimeline) -> dict[str, Any]:
+    """The trace of a timeline; times are microseconds since its beginning.
+
+    Stages are laid end to end from the beginning of their pass, in which nothing else runs; what is left at
+    the end is what no stage was charged with.
+    """
+    events = [_named("process_name", 0, "svam_ros"), *_lanes(timeline)]
+    for timing in timeline.timings:
+        if "total" in timing.stages_ms:
+            events += _pass(timeline, timing)
+    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(timeline.about)}
+
+
+def write_frame_trace(timeline: FrameTimeline, path: Path) -> None:
     """Write the trace to ``path``, whole or not at all."""
-    write_whole_text(path, json.dumps(frame_trace(record), allow_nan=False))
+    write_whole_text(path, json.dumps(frame_trace(timeline), allow_nan=False))
 
 
-def _lanes(record: DemoRecord) -> list[dict[str, Any]]:
+def _lanes(timeline: FrameTimeline) -> list[dict[str, Any]]:
     lanes = {CAMERA: "front camera", POLICY: "policy_node"}
-    lanes |= {FIRST_ARM + number: f"set-points, {arm} arm" for number, arm in enumerate(record.arms)}
+    lanes |= {
+        FIRST_ARM + number: f"set-points, {arm} arm" for number, arm in enumerate(timeline.set_point_times_s)
+    }
     return [_named("thread_name", lane, name) for lane, name in lanes.items()]
 
 
-def _pass(record: DemoRecord, timing: ChunkTiming) -> list[dict[str, Any]]:
+def _pass(timeline: FrameTimeline, timing: ChunkTiming) -> list[dict[str, Any]]:
     seen_us = timing.observation_time_s * 1e6
     published_us = seen_us + timing.observation_age_ms * 1e3
     begun_us = published_us - timing.stages_ms["total"] * 1e3
@@ -73,13 +113,10 @@ def _pass(record: DemoRecord, timing: ChunkTiming) -> list[dict[str, Any]]:
             duration_us = timing.stages_ms[stage] * 1e3
             events.append(_slice(POLICY, stage, begun_us, duration_us, {}))
             begun_us += duration_us
-    for number, arm in enumerate(record.arms.values()):
-        times_us = arm.commanded.times_s * 1e6
-        first = int(np.searchsorted(times_us, published_us))
-        if first + 1 < len(times_us):
-            begin_us, width_us = float(times_us[first]), float(times_us[first + 1] - times_us[first])
-            lane = FIRST_ARM + number
-            events.append(_slice(lane, f"first after {name}", begin_us, width_us, details))
+    for lane, arm in enumerate(timeline.set_point_times_s, FIRST_ARM):
+        if (drawn_s := timeline.set_point_slice_s(arm, timing)) is not None:
+            begin_us, end_us = (1e6 * at_s for at_s in drawn_s)
+            events.append(_slice(lane, f"first after {name}", begin_us, end_us - begin_us, details))
             events.append(_arrow("f", lane, begin_us, timing.sequence))
     return events
 

@@ -6,7 +6,7 @@ than a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -310,10 +310,19 @@ class _Collector:
         for status in message.message.status:
             if status.name == self._timing_status:
                 values = {entry.key: entry.value for entry in status.values}
-                self.timings.append(_stage_times(values, message.publish_time_ns))
+                self.timings.append(read_stage_times(values, message.publish_time_ns))
 
 
-def _stage_times(values: dict[str, str], stamp_ns: int) -> StageTimes:
+def read_stage_times(values: Mapping[str, str], stamp_ns: int) -> StageTimes:
+    """One chunk's, from the values of its timing status.
+
+    Args:
+        values: as policy_node publishes them.
+        stamp_ns: when it did.
+
+    Raises:
+        EpisodeReadError: something is missing or no number.
+    """
     try:
         return StageTimes(
             run_id=values["run_id"],

@@ -30,19 +30,25 @@ _CLIPS_AT_ONCE = 16
 
 
 class Autoencoder(nn.Module):
-    """The network's image encoder and a decoder that training needs."""
+    """The network's image encoder and a decoder that training needs.
 
-    def __init__(self, config: SvamConfig, divergence_weight: float) -> None:
+    Args:
+        config: of the network.
+        recipe: the losses' weights.
+    """
+
+    def __init__(self, config: SvamConfig, recipe: AutoencoderRecipe) -> None:
         super().__init__()
         self.image_encoder = ImageEncoder(config.image_encoder)
         self.video_decoder = VideoDecoder(config.image_encoder)
-        self.divergence_weight = divergence_weight
+        self.recipe = recipe
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of ``clips`` ``(batch, frames, 3, s, s)`` and ``noise`` in the shape of their latents.
 
-        Errors are of pictures decoded from latents drawn with the noise; both the absolute one, which
-        keeps edges, and the squared one, which does not let small things vanish.
+        Errors are of pictures decoded from latents drawn with the noise: the absolute one, which keeps edges,
+        the squared one, and that of the pixels where it is largest, which does not let small things vanish
+        (as Sundermeyer et al. 2018, arXiv 1902.01275, section 3.4, with all other pixels kept).
         """
         clips, noise = batch["clips"], batch["noise"]
         mean, log_variance = self.image_encoder.moments(clips.flatten(0, 1))
@@ -51,14 +57,29 @@ class Autoencoder(nn.Module):
         decoded = self.video_decoder(latents.unflatten(0, clips.shape[:2])).float()
         absolute = functional.l1_loss(decoded, clips)
         square = functional.mse_loss(decoded, clips)
+        hardest = hardest_pixels(decoded, clips, self.recipe.hardest_share)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
-        total = absolute + square + self.divergence_weight * divergence
-        return {TOTAL: total, "absolute": absolute, "square": square, "divergence": divergence}
+        total = absolute + square + self.recipe.hardest_weight * hardest
+        total = total + self.recipe.divergence_weight * divergence
+        parts = {"absolute": absolute, "square": square, "hardest": hardest, "divergence": divergence}
+        return {TOTAL: total, **parts}
 
     def reconstruct(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, frames, 3, s, s)`` -> latents as the policy sees them, and what is decoded from them."""
         latents = self.image_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).float()
         return latents, self.video_decoder(latents).float()
+
+
+def hardest_pixels(decoded: Tensor, clips: Tensor, share: float) -> Tensor:
+    """Mean absolute error of the ``share`` of each picture's pixels in which it is largest.
+
+    Args:
+        decoded: pictures ``(..., 3, s, s)``.
+        clips: what they should be, of the same shape.
+        share: above 0; at 1 it is the mean over all pixels.
+    """
+    errors = (decoded - clips).abs().mean(dim=-3).flatten(-2)
+    return errors.topk(max(1, round(share * errors.shape[-1])), dim=-1).values.mean()
 
 
 class AutoencoderObjective:
@@ -86,7 +107,7 @@ class AutoencoderObjective:
         self._offsets = tuple(range(0, frames * recipe.frame_spacing, recipe.frame_spacing))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.training.seed)
-            self.module = Autoencoder(config, recipe.divergence_weight)
+            self.module = Autoencoder(config, recipe)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """See :class:`svam_train.training.objective.Objective`."""
@@ -99,7 +120,7 @@ class AutoencoderObjective:
     def held_out(self, module: nn.Module) -> dict[str, float]:
         """Errors of decoded pictures (in [-1, 1]), their signal-to-noise ratio, deviation of the latents."""
         assert isinstance(module, Autoencoder)
-        absolute = square = latent_square = latent_sum = 0.0
+        absolute = square = hardest = latent_square = latent_sum = 0.0
         rows = spread_rows(len(self._held_out), self.recipe.held_out_pictures)
         for part in range(0, len(rows), _CLIPS_AT_ONCE):
             clips = self._clips(self._held_out, rows[part : part + _CLIPS_AT_ONCE], module)
@@ -107,11 +128,13 @@ class AutoencoderObjective:
             share = len(clips) / len(rows)
             absolute += share * float((decoded - clips).abs().mean())
             square += share * float((decoded - clips).square().mean())
+            hardest += share * float(hardest_pixels(decoded, clips, self.recipe.hardest_share))
             latent_square += share * float(latents.square().mean())
             latent_sum += share * float(latents.mean())
         return {
             "absolute": absolute,
             "square": square,
+            "hardest": hardest,
             "signal_to_noise_db": 10.0 * math.log10(4.0 / max(square, 1e-12)),
             "latent_deviation": math.sqrt(max(latent_square - latent_sum**2, 0.0)),
         }

@@ -10,7 +10,7 @@ from support.networks import CONFIG
 
 from svam_ros.networks.svam import Svam
 from svam_train.recipes.autoencoder import PRESETS, AutoencoderRecipe
-from svam_train.stages.autoencoder import Autoencoder, AutoencoderObjective, rescaled_latents
+from svam_train.stages.autoencoder import Autoencoder, AutoencoderObjective, hardest_pixels, rescaled_latents
 from svam_train.stages.video_decoder import VideoDecoder, as_picture
 from svam_train.training.loop import train
 from svam_train.training.run_folder import RunFolder, load_weights
@@ -49,6 +49,16 @@ def test_losses_are_means_of_the_rows_and_every_parameter_counts():
     assert all(value.grad is not None for value in objective.module.parameters())
 
 
+def test_the_hardest_pixels_are_those_of_each_picture_and_grey_costs_a_small_thing_its_share():
+    clips = torch.zeros(2, 1, 3, 10, 10)
+    clips[0, 0, :, 2, 3:8] = 0.8  # 5 of 100 pixels of the first picture
+    grey = torch.zeros_like(clips)
+    assert float(hardest_pixels(grey, clips, 0.05)) == pytest.approx((0.8 + 0.0) / 2)
+    assert float(hardest_pixels(grey, clips, 0.10)) == pytest.approx(0.8 / 4)
+    assert float(hardest_pixels(grey, clips, 1.0)) == pytest.approx(float(clips.mean()))
+    assert float(hardest_pixels(grey, clips, 1e-9)) == pytest.approx(0.4)
+
+
 def test_a_batch_is_a_function_of_seed_and_step():
     one, other = made(), made()
     for name, value in one.batch(3, 4).items():
@@ -76,7 +86,7 @@ def test_what_is_handed_on_has_unit_variance_and_decodes_to_the_same(config):
     clips = episode_rows().clips(torch.arange(4).numpy(), (0, 4, 8))["clips"]
     with torch.no_grad():
         before, decoded = module.reconstruct(clips)
-        handed_on = Autoencoder(config, 0.0).eval()
+        handed_on = Autoencoder(config, RECIPE).eval()
         handed_on.load_state_dict(objective.network_tensors(module))
         every_row = torch.arange(len(episode_rows())).numpy()
         latents = handed_on.reconstruct(episode_rows().clips(every_row, (0, 4, 8))["clips"])[0]
@@ -90,7 +100,7 @@ def test_what_is_handed_on_has_unit_variance_and_decodes_to_the_same(config):
 def test_rescaling_keeps_what_the_drawn_latents_say():
     """Mean and deviation are scaled alike."""
     module = made().module.eval()
-    scaled = Autoencoder(CONFIG, 0.0).eval()
+    scaled = Autoencoder(CONFIG, RECIPE).eval()
     scaled.load_state_dict(rescaled_latents(module.state_dict(), CONFIG.image_encoder.latent_channels, 3.0))
     images = torch.rand(2, 3, SIZE, SIZE)
     with torch.no_grad():
@@ -160,5 +170,5 @@ def test_the_loop_trains_it_and_its_run_hands_it_on(tmp_path):
     settings = dataclasses.replace(TRAINING, steps=2)
     objective = made(dataclasses.replace(RECIPE, training=settings))
     train(objective, settings, RunFolder(tmp_path / "run", objective.recipe), resume=False)
-    Autoencoder(CONFIG, 0.0).load_state_dict(load_weights(tmp_path / "run"))
+    Autoencoder(CONFIG, RECIPE).load_state_dict(load_weights(tmp_path / "run"))
     assert (tmp_path / "run" / "pictures" / "step_000002" / "decoded.png").is_file()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -146,3 +147,28 @@ def test_what_cannot_be_is_one_sentence(capsys, arguments, words):
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+
+
+def test_the_trace_has_every_pass_and_no_arms(tmp_path):
+    path = tmp_path / "trace.json"
+    assert main(["profile", "--engine", "scripted", "--repeats", "3", "--trace", str(path)]) == 0
+    trace = json.loads(path.read_text())
+    passes = [e for e in trace["traceEvents"] if e["name"].startswith("chunk ") and e["ph"] == "X"]
+    assert [event["name"] for event in passes] == ["chunk 1", "chunk 2", "chunk 3"]
+    assert all(before["ts"] + before["dur"] <= after["ts"] for before, after in pairwise(passes))
+    names = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    assert names == {"front camera", "policy_node"}
+    assert trace["otherData"]["engine"] == "scripted"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ros", "--model", "mine", "--threads", "2"], "--model, --threads cannot be given with --ros"),
+        (["--ros", "--against", "eager"], "--against cannot be given with --ros"),
+        (["--namespace", "robot_2"], "add --ros"),
+    ],
+)
+def test_what_contradicts_running_nodes_is_refused(options, words, capsys):
+    assert main(["profile", *options]) == 2
+    assert words in capsys.readouterr().err

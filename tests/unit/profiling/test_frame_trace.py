@@ -12,7 +12,14 @@ import pytest
 from support.demo_records import demo_record
 
 from svam_ros.profiling.demo_record import ArmTraces, JointTrace
-from svam_ros.profiling.frame_trace import CAMERA, FIRST_ARM, POLICY, frame_trace, write_frame_trace
+from svam_ros.profiling.frame_trace import (
+    CAMERA,
+    FIRST_ARM,
+    POLICY,
+    frame_trace,
+    timeline_of,
+    write_frame_trace,
+)
 from svam_ros.profiling.stage_timer import STAGES
 
 
@@ -23,7 +30,7 @@ def record():
 
 @pytest.fixture(scope="module")
 def events(record):
-    return frame_trace(record)["traceEvents"]
+    return frame_trace(timeline_of(record))["traceEvents"]
 
 
 def slices(events, lane):
@@ -83,12 +90,14 @@ def test_set_points_come_after_the_chunk_was_published(record, events):
 def test_a_run_without_set_points_or_totals_has_a_trace_too(record):
     nothing = JointTrace(np.zeros(0), np.zeros((0, 7)))
     silent = replace(record, arms={arm: ArmTraces(nothing, nothing) for arm in ("left", "right")})
-    assert not slices(frame_trace(silent)["traceEvents"], FIRST_ARM)
+    assert not slices(frame_trace(timeline_of(silent))["traceEvents"], FIRST_ARM)
     untimed = replace(record, timings=tuple(replace(t, stages_ms={}) for t in record.timings))
-    assert {event["ph"] for event in frame_trace(untimed)["traceEvents"]} == {"M"}
+    assert {event["ph"] for event in frame_trace(timeline_of(untimed))["traceEvents"]} == {"M"}
 
 
 def test_the_file_is_json_and_written_whole(record, tmp_path):
-    write_frame_trace(record, tmp_path / "trace.json")
-    assert json.loads((tmp_path / "trace.json").read_text()) == json.loads(json.dumps(frame_trace(record)))
+    write_frame_trace(timeline_of(record), tmp_path / "trace.json")
+    assert json.loads((tmp_path / "trace.json").read_text()) == json.loads(
+        json.dumps(frame_trace(timeline_of(record)))
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["trace.json"]
