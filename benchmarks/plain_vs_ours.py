@@ -65,10 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = torch.device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    network = PRESETS[options.preset]
-    # The published form knows one way of showing the image to the reference encoders; the cost is the same.
-    references = replace(network.references, resize="bilinear", normalization="minus_one_to_one")
-    sizes = PublishedSizes(replace(network, references=references))
+    sizes = published_sizes(options.preset)
     dtypes = [torch.float32, fastest_dtype(device)] if options.fast else [torch.float32]
     results: list[Timings] = []
     for name in options.components:
@@ -80,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.json.write_text(json.dumps(_report(options, results), indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(f"written to {options.json}\n")
     return 0
+
+
+def published_sizes(preset: str) -> PublishedSizes:
+    """Sizes of one of :data:`PUBLISHED_PRESETS`, in the form in which both can be run."""
+    network = PRESETS[preset]
+    # The published form knows one way of showing the image to the reference encoders; the cost is the same.
+    references = replace(network.references, resize="bilinear", normalization="minus_one_to_one")
+    return PublishedSizes(replace(network, references=references))
 
 
 @torch.no_grad()
@@ -106,14 +111,7 @@ def measure(
     """
     component = COMPONENTS[name]
     progress(f"{component.title}: making weights")
-    modules = _random_modules(component, sizes)
-    networks = {dtype: _our_network(modules, sizes, dtype, device) for dtype in dtypes}
-    on_gpu_as_published = device.type == "cuda" and "unet" in modules
-    plain_dtype = torch.float16 if on_gpu_as_published else torch.float32
-    plain = plain_modules(modules, plain_dtype, device)
-    made = component.make_inputs(sizes.network, plain, torch.Generator().manual_seed(SEED))
-    variants = _Variants(component, plain, networks, _cast(made, plain_dtype, device), clock)
-    deviation = variants.warm_up(made, sizes)
+    variants = prepared_variants(name, sizes, dtypes, device, clock)
     plain_ms: list[float] = []
     ours_ms: dict[str, list[float]] = {}
     once_ms: dict[str, list[float]] = {}
@@ -126,31 +124,71 @@ def measure(
                 once_ms.setdefault(DTYPE_NAMES[dtype], []).append(once)
             if prediction is not None:
                 ours_ms.setdefault(DTYPE_NAMES[dtype], []).append(prediction)
-    reference_dtype = DTYPE_NAMES[plain_dtype]
-    return Timings(name, component.title, plain_ms, ours_ms, once_ms, deviation, reference_dtype)
+    reference_dtype = DTYPE_NAMES[variants.plain_dtype]
+    return Timings(name, component.title, plain_ms, ours_ms, once_ms, variants.deviation, reference_dtype)
 
 
-class _Variants:
-    """The published form and ours in every type, ready to run."""
+def prepared_variants(
+    name: str,
+    sizes: PublishedSizes,
+    dtypes: Sequence[torch.dtype],
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Variants:
+    """The published form of a component and ours, with the same random weights, each run once.
+
+    Args:
+        name: of the component, in :data:`COMPONENTS`.
+        sizes: of the network.
+        dtypes: types to run ours in.
+        device: where to run all of it.
+        clock: seconds; one of :data:`CLOCKS`.
+    """
+    component = COMPONENTS[name]
+    modules = _random_modules(component, sizes)
+    networks = {dtype: _our_network(modules, sizes, dtype, device) for dtype in dtypes}
+    on_gpu_as_published = device.type == "cuda" and "unet" in modules
+    plain_dtype = torch.float16 if on_gpu_as_published else torch.float32
+    plain = plain_modules(modules, plain_dtype, device)
+    made = component.make_inputs(sizes.network, plain, torch.Generator().manual_seed(SEED))
+    variants = Variants(component, plain, plain_dtype, networks, _cast(made, plain_dtype, device), clock)
+    variants.warm_up(made, sizes)
+    return variants
+
+
+class Variants:
+    """The published form and ours in every type, ready to run.
+
+    Args:
+        component: which part.
+        plain: modules of the published form.
+        plain_dtype: what it computes in.
+        networks: ours, by type.
+        plain_inputs: of the published form, on its device.
+        clock: seconds.
+    """
 
     def __init__(
         self,
         component: Component,
         plain: Plain,
+        plain_dtype: torch.dtype,
         networks: dict[torch.dtype, Svam],
         plain_inputs: Inputs,
         clock: Callable[[], float],
     ) -> None:
         self._component, self._plain, self._networks = component, plain, networks
         self._plain_inputs, self._clock = plain_inputs, clock
+        self.plain_dtype = plain_dtype
         self._device = next(iter(plain_inputs.values())).device
         self._inputs: dict[torch.dtype, Inputs] = {}
+        self.deviation: dict[str, float] = {}
+        """By type, once it has run: the largest."""
 
-    def warm_up(self, made: Inputs, sizes: PublishedSizes) -> dict[str, float]:
-        """Run each once and compare: the largest deviation by type."""
+    def warm_up(self, made: Inputs, sizes: PublishedSizes) -> None:
+        """Run each once and compare."""
         component = self._component
         expected = component.run_plain(sizes.network, self._plain, self._plain_inputs)
-        deviation = {}
         for dtype, network in self._networks.items():
             self._inputs[dtype] = _cast(made, dtype, self._device)
             once = component.run_once(network, self._inputs[dtype]) if component.run_once else None
@@ -158,10 +196,9 @@ class _Variants:
                 run_component(component, network, self._inputs[dtype], once) if component.run_ours else once
             )
             pairs = zip(component.as_plain(network, result), expected, strict=True)
-            deviation[DTYPE_NAMES[dtype]] = max(
+            self.deviation[DTYPE_NAMES[dtype]] = max(
                 relative_rms(ours.reshape(value.shape), value) for ours, value in pairs
             )
-        return deviation
 
     def time_plain(self, sizes: PublishedSizes) -> float:
         """Ms of one published prediction."""
