@@ -103,6 +103,22 @@ class EpisodeRows:
         parts = [self.episodes[e].chunks(np.array([p]), pred_horizon) for e, p in self._places(rows)]
         return np.concatenate(parts)
 
+    def segments(self, rows: NDArray[np.int64], frame_offsets: Sequence[int]) -> Tensor:
+        """What is where in the frames of :meth:`clips`, as it was recorded in simulation.
+
+        Returns:
+            ``(batch, frames, grid, grid, classes)`` float32, shares that add up to 1.
+
+        Raises:
+            DataError: an episode was not recorded in simulation, or with other classes of things.
+        """
+        from svam_train.episodes.scene_truth import check_classes  # MuJoCo loads with it
+
+        for episode in (self.episodes[index] for index in np.unique(self._episode[rows])):
+            if episode.segments is not None:
+                check_classes(f"episode '{episode.identity}'", episode.segments.shape[-1])
+        return torch.from_numpy(self._gather("segments", rows, frame_offsets))
+
     def scene_truth(
         self, rows: NDArray[np.int64], frame_offsets: Sequence[int], grid: int
     ) -> dict[str, Tensor]:
@@ -121,13 +137,10 @@ class EpisodeRows:
             DataError: an episode was not recorded in simulation, or with other classes of things, or the
                 grid does not fit.
         """
-        from svam_train.episodes.scene_truth import check_classes, pooled  # MuJoCo loads with it
+        from svam_train.episodes.scene_truth import pooled  # MuJoCo loads with it
 
-        for episode in (self.episodes[index] for index in np.unique(self._episode[rows])):
-            if episode.segments is not None:
-                check_classes(f"episode '{episode.identity}'", episode.segments.shape[-1])
+        segments = self.segments(rows, frame_offsets).numpy()
         depth = self._gather("depth", rows, frame_offsets)
-        segments = self._gather("segments", rows, frame_offsets)
         coarse = [pooled(v.reshape(-1, *v.shape[2:]), grid) for v in (depth, segments)]
         shape = segments.shape[:2]
         values = {

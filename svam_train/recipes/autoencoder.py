@@ -21,11 +21,9 @@ class AutoencoderRecipe:
     training: TrainingSettings
     frame_spacing: int = 8
     """Control steps between two pictures of a clip; the number of pictures is the network's."""
-    hardest_share: float = 0.05
-    """Of each picture's pixels: those with the largest errors count once more, by themselves. Small things
-    are next to nothing in a mean over all pixels, and grey would do for them."""
-    hardest_weight: float = 1.0
-    """Of the mean absolute error of these."""
+    classes_weight: float = 1.0
+    """Of the mean over the simulation's classes of things of the absolute error within each, where the
+    episodes know them: in a mean over all pixels a cube is next to nothing, and grey would do for it."""
     divergence_weight: float = 1e-3
     """Of the mean Kullback-Leibler divergence of a latent from a standard normal: keeps latents bounded."""
     held_out_share: float = 0.05
@@ -36,11 +34,9 @@ class AutoencoderRecipe:
     def __post_init__(self) -> None:
         if self.frame_spacing < 1 or self.held_out_pictures < 1:
             raise ValueError("frame_spacing and held_out_pictures must be at least 1")
-        for name in ("divergence_weight", "hardest_weight"):
+        for name in ("divergence_weight", "classes_weight"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must not be negative")
-        if not 0.0 < self.hardest_share <= 1.0:
-            raise ValueError(f"hardest_share is {self.hardest_share}, but must be above 0 and at most 1")
         if self.training.gradient_checkpointing:
             raise ValueError("the autoencoder is small: it has no gradient_checkpointing")
 

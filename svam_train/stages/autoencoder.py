@@ -47,8 +47,8 @@ class Autoencoder(nn.Module):
         """Losses of ``clips`` ``(batch, frames, 3, s, s)`` and ``noise`` in the shape of their latents.
 
         Errors are of pictures decoded from latents drawn with the noise: the absolute one, which keeps edges,
-        the squared one, and that of the pixels where it is largest, which does not let small things vanish
-        (as Sundermeyer et al. 2018, arXiv 1902.01275, section 3.4, with all other pixels kept).
+        the squared one, and, with ``segments`` ``(batch, frames, grid, grid, classes)``, that of each class
+        of things by itself, which does not let small ones vanish.
         """
         clips, noise = batch["clips"], batch["noise"]
         mean, log_variance = self.image_encoder.moments(clips.flatten(0, 1))
@@ -57,12 +57,13 @@ class Autoencoder(nn.Module):
         decoded = self.video_decoder(latents.unflatten(0, clips.shape[:2])).float()
         absolute = functional.l1_loss(decoded, clips)
         square = functional.mse_loss(decoded, clips)
-        hardest = hardest_pixels(decoded, clips, self.recipe.hardest_share)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
-        total = absolute + square + self.recipe.hardest_weight * hardest
-        total = total + self.recipe.divergence_weight * divergence
-        parts = {"absolute": absolute, "square": square, "hardest": hardest, "divergence": divergence}
-        return {TOTAL: total, **parts}
+        total = absolute + square + self.recipe.divergence_weight * divergence
+        losses = {"absolute": absolute, "square": square, "divergence": divergence}
+        if "segments" in batch:
+            losses["classes"] = error_of_classes(decoded, clips, batch["segments"])
+            total = total + self.recipe.classes_weight * losses["classes"]
+        return {TOTAL: total, **losses}
 
     def reconstruct(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, frames, 3, s, s)`` -> latents as the policy sees them, and what is decoded from them."""
@@ -70,16 +71,20 @@ class Autoencoder(nn.Module):
         return latents, self.video_decoder(latents).float()
 
 
-def hardest_pixels(decoded: Tensor, clips: Tensor, share: float) -> Tensor:
-    """Mean absolute error of the ``share`` of each picture's pixels in which it is largest.
+def error_of_classes(decoded: Tensor, clips: Tensor, segments: Tensor) -> Tensor:
+    """Mean absolute error within each class of things, averaged over those that are in a picture at all.
 
     Args:
-        decoded: pictures ``(..., 3, s, s)``.
-        clips: what they should be, of the same shape.
-        share: above 0; at 1 it is the mean over all pixels.
+        decoded: ``(batch, frames, 3, s, s)``.
+        clips: what it should be, of the same shape.
+        segments: ``(batch, frames, grid, grid, classes)`` shares of the classes in each patch.
     """
-    errors = (decoded - clips).abs().mean(dim=-3).flatten(-2)
-    return errors.topk(max(1, round(share * errors.shape[-1])), dim=-1).values.mean()
+    errors = (decoded - clips).abs().mean(dim=2)
+    patches = functional.adaptive_avg_pool2d(errors, segments.shape[2])
+    areas = segments.flatten(0, -2).sum(dim=0)
+    summed = (patches[..., None] * segments).flatten(0, -2).sum(dim=0)
+    seen = areas > 0.0
+    return (summed[seen] / areas[seen]).mean()
 
 
 class AutoencoderObjective:
@@ -115,26 +120,28 @@ class AutoencoderObjective:
         rows = balanced_rows(random, self._training, size, step)
         clips = self._training.clips(rows, self._offsets)["clips"]
         noise = draw_normal(random, size, len(self._offsets), *self._latent_shape)
-        return {"clips": clips, "noise": noise}
+        return {"clips": clips, "noise": noise, **self._segments(self._training, rows)}
 
     def held_out(self, module: nn.Module) -> dict[str, float]:
         """Errors of decoded pictures (in [-1, 1]), their signal-to-noise ratio, deviation of the latents."""
         assert isinstance(module, Autoencoder)
-        absolute = square = hardest = latent_square = latent_sum = 0.0
+        absolute = square = classes = latent_square = latent_sum = 0.0
         rows = spread_rows(len(self._held_out), self.recipe.held_out_pictures)
         for part in range(0, len(rows), _CLIPS_AT_ONCE):
             clips = self._clips(self._held_out, rows[part : part + _CLIPS_AT_ONCE], module)
+            known = self._segments(self._held_out, rows[part : part + _CLIPS_AT_ONCE])
             latents, decoded = module.reconstruct(clips)
             share = len(clips) / len(rows)
             absolute += share * float((decoded - clips).abs().mean())
             square += share * float((decoded - clips).square().mean())
-            hardest += share * float(hardest_pixels(decoded, clips, self.recipe.hardest_share))
+            if known:
+                classes += share * float(error_of_classes(decoded, clips, known["segments"].to(clips.device)))
             latent_square += share * float(latents.square().mean())
             latent_sum += share * float(latents.mean())
         return {
             "absolute": absolute,
             "square": square,
-            "hardest": hardest,
+            **({"classes": classes} if known else {}),
             "signal_to_noise_db": 10.0 * math.log10(4.0 / max(square, 1e-12)),
             "latent_deviation": math.sqrt(max(latent_square - latent_sum**2, 0.0)),
         }
@@ -157,6 +164,12 @@ class AutoencoderObjective:
         )
         factor = 1.0 / (float(latents.std()) * self._config.image_encoder.latent_scale)
         return rescaled_latents(module.state_dict(), self._config.image_encoder.latent_channels, factor)
+
+    def _segments(self, data: EpisodeRows, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """``segments`` of the clips, where all episodes come from simulation; else nothing."""
+        if not self.recipe.classes_weight or any(one.segments is None for one in data.episodes):
+            return {}
+        return {"segments": data.segments(rows, self._offsets)}
 
     def _clips(self, data: EpisodeRows, rows: NDArray[np.int64], module: nn.Module) -> Tensor:
         device = next(module.parameters()).device

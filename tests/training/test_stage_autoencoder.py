@@ -2,15 +2,24 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
-from support.made_up_video import SIZE, TRAINING, descend, episode_rows
+from support.made_up_video import PREPARATION, ROBOT, SIZE, TRAINING, descend, episode_rows
 from support.networks import CONFIG
 
 from svam_ros.networks.svam import Svam
+from svam_ros.simulation.front_camera import SceneClass
+from svam_train.episodes.batches import EpisodeRows
+from svam_train.episodes.episodes import EpisodeSet
 from svam_train.recipes.autoencoder import PRESETS, AutoencoderRecipe
-from svam_train.stages.autoencoder import Autoencoder, AutoencoderObjective, hardest_pixels, rescaled_latents
+from svam_train.stages.autoencoder import (
+    Autoencoder,
+    AutoencoderObjective,
+    error_of_classes,
+    rescaled_latents,
+)
 from svam_train.stages.video_decoder import VideoDecoder, as_picture
 from svam_train.training.loop import train
 from svam_train.training.run_folder import RunFolder, load_weights
@@ -49,14 +58,47 @@ def test_losses_are_means_of_the_rows_and_every_parameter_counts():
     assert all(value.grad is not None for value in objective.module.parameters())
 
 
-def test_the_hardest_pixels_are_those_of_each_picture_and_grey_costs_a_small_thing_its_share():
-    clips = torch.zeros(2, 1, 3, 10, 10)
-    clips[0, 0, :, 2, 3:8] = 0.8  # 5 of 100 pixels of the first picture
-    grey = torch.zeros_like(clips)
-    assert float(hardest_pixels(grey, clips, 0.05)) == pytest.approx((0.8 + 0.0) / 2)
-    assert float(hardest_pixels(grey, clips, 0.10)) == pytest.approx(0.8 / 4)
-    assert float(hardest_pixels(grey, clips, 1.0)) == pytest.approx(float(clips.mean()))
-    assert float(hardest_pixels(grey, clips, 1e-9)) == pytest.approx(0.4)
+def test_a_small_thing_counts_as_much_as_the_table_around_it():
+    """One patch of 64 is a cube that is off by 0.8, all else by 0.1; a third class is nowhere."""
+    clips, segments = torch.zeros(2, 1, 3, 16, 16), torch.zeros(2, 1, 8, 8, 3)
+    segments[..., 0] = 1.0
+    segments[0, 0, 2, 3] = torch.tensor([0.0, 1.0, 0.0])
+    decoded = clips + 0.1
+    decoded[0, 0, :, 4:6, 6:8] = -0.8
+    assert float(error_of_classes(decoded, clips, segments)) == pytest.approx((0.1 + 0.8) / 2)
+
+
+def with_classes(rows):
+    """The same episodes as simulation knows them: a thing in one patch, the table elsewhere."""
+    episodes = []
+    for episode in rows.episodes:
+        segments = np.zeros((len(episode), 8, 8, len(SceneClass)), np.float32)
+        segments[..., SceneClass.TABLE] = 1.0
+        segments[:, 2, 3] = np.eye(len(SceneClass))[SceneClass.POT]
+        episodes.append(dataclasses.replace(episode, segments=segments))
+    return EpisodeRows(EpisodeSet("seen through", ROBOT, PREPARATION, tuple(episodes)))
+
+
+def test_classes_count_where_every_episode_knows_them():
+    rows = with_classes(episode_rows())
+    objective = AutoencoderObjective(RECIPE, CONFIG, rows, rows)
+    batch = objective.batch(0, 4)
+    losses = objective.module(batch)
+    parts = losses["absolute"] + losses["square"] + losses["classes"]
+    total = parts + RECIPE.divergence_weight * losses["divergence"]
+    torch.testing.assert_close(losses["total"], total)
+    with torch.no_grad():
+        assert objective.held_out(objective.module.eval())["classes"] > 0.0
+
+
+def test_classes_are_left_out_where_nobody_knows_or_wants_them():
+    rows = with_classes(episode_rows())
+    unwanted = AutoencoderObjective(dataclasses.replace(RECIPE, classes_weight=0.0), CONFIG, rows, rows)
+    for objective in (unwanted, made(), AutoencoderObjective(RECIPE, CONFIG, rows, episode_rows(10))):
+        with torch.no_grad():
+            assert "classes" not in objective.held_out(objective.module.eval())
+    for objective in (unwanted, made()):
+        assert objective.module(objective.batch(0, 4)).keys() == {"total", "absolute", "square", "divergence"}
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
