@@ -75,7 +75,7 @@ ENGINE_KINDS = {
             here=tensorrt_build.current_target,
             graph_precisions={"float16": "float16"},
             load=_load_tensorrt,
-            compile=tensorrt_build.compile_stage,
+            compile=tensorrt_build.compile_stage_killable,
         ),
     )
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from svam_ros.engines.exported.killable_process import ProcessDied, run_killable
 from svam_ros.engines.exported.stage_graphs import StageShape
 from svam_ros.whole_files import whole_file
 
@@ -68,6 +69,20 @@ def buildable_targets() -> tuple[str, ...]:
         return tuple(name.lower() for name in named.__members__ if re.fullmatch(r"SM\d+", name))
     here = current_target()
     return () if here is None else (here,)
+
+
+def compile_stage_killable(
+    shape: StageShape, graph: Path, engine: Path, target: str, timing_cache: Path
+) -> None:
+    """:func:`compile_stage` in a process of its own: the library compiles for minutes, deaf to Ctrl-C.
+
+    Raises:
+        TensorRtError: as there; or the library took its process with it.
+    """
+    try:
+        run_killable(compile_stage, shape, graph, engine, target, timing_cache)
+    except ProcessDied as error:
+        raise TensorRtError(f"TensorRT's process {error}, compiling stage '{shape.name}'") from error
 
 
 def compile_stage(shape: StageShape, graph: Path, engine: Path, target: str, timing_cache: Path) -> None:

@@ -188,12 +188,14 @@ def test_without_a_gpu_the_target_has_to_be_named(built):
         build_engine(built, BuildRequest("tensorrt"), lambda _: None)
 
 
-def test_a_graph_that_is_no_graph_or_another_stages_is_refused(tmp_path):
+@pytest.mark.parametrize("compiler", [compile_stage, engine_kinds.ENGINE_KINDS["tensorrt"].compile])
+def test_a_graph_that_is_no_graph_or_another_stages_is_refused(compiler, tmp_path):
+    """In this process, and in the one that an engine is built in."""
     graph = tmp_path / "act.onnx"
     graph.write_bytes(b"no graph")
     shape = StageShape("act", ("x",), ("y",))
     with pytest.raises(TensorRtError, match=r"act\.onnx: TensorRT cannot read stage 'act'"):
-        compile_stage(shape, graph, tmp_path / "act.engine", "sm86", tmp_path / "timing")
+        compiler(shape, graph, tmp_path / "act.engine", "sm86", tmp_path / "timing")
     assert not (tmp_path / "act.engine").exists()
 
 
