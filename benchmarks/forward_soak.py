@@ -23,7 +23,7 @@ import tyro
 from svam_ros.cli.profile_measurement import synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
-from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
+from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range, check_options
 from svam_ros.types import Observation
 
 WINDOWS = 10
@@ -62,6 +62,7 @@ class Window:
 
 def main(options: Options) -> int:
     """Run, print, judge."""
+    check_options(options)
     from svam_ros.artifacts.model_directory import open_model
 
     model = open_model(options.model, any_robot=True)

@@ -26,6 +26,7 @@ from benchmarks.full_size.stage_process import count_in_process, measure_in_proc
 from benchmarks.full_size.step_plan import RecipeName, StageName, StepPlan
 from svam_ros.parameters import DeviceName
 from svam_ros.profiling.environment import read_machine, read_versions
+from svam_ros.whole_files import write_whole_text
 
 FALLBACK_RANK = 16
 """Of stage 1 where all of its weights do not fit."""
@@ -163,7 +164,7 @@ def write_json(path: Path, options: Options, reports: list[StageReport]) -> None
         "versions": read_versions(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_whole_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _figures(report: StageReport) -> dict[str, Any]:

@@ -11,10 +11,14 @@ done, so that an end in the middle loses nothing. ``--rehearse`` runs the same s
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +26,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from svam_ros.parameters import Range
+from svam_ros.parameters import Range, check_options
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.whole_files import write_whole_text
 
@@ -30,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOWN_LINES = 12
 """Of what a step printed, its last ones in the file; all of it is in its log."""
 
-Ending = Literal["done", "failed", "refused", "out of time", "not begun"]
+Ending = Literal["done", "failed", "refused", "out of time", "interrupted", "not begun"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Step:
     limit_s: float
     figures: Path | None = None
     """What it writes, as JSON."""
+    may_be_refused: bool = False
+    """It needs a library that need not be installed: exit code 2 is no failure."""
 
 
 @dataclass(frozen=True)
@@ -73,83 +79,61 @@ class Outcome:
 
 def steps(options: Options) -> tuple[Step, ...]:
     """In the order of their weight: what comes last may find no time left."""
-    out, rehearse = options.out.resolve(), options.rehearse
-    device = "cpu" if rehearse else "cuda"
-    fast = "eager" if rehearse else "compiled"
-    built, target = ("openvino", "current") if rehearse else ("tensorrt", "current")
+    rehearse, out = options.rehearse, options.out.resolve()
+    device, fast, built = ("cpu", "eager", "openvino") if rehearse else ("cuda", "compiled", "tensorrt")
     preset = "tiny" if rehearse else options.preset
-    passes = "10" if rehearse else "50"
-    svam, copy = ("-m", "svam_ros.cli"), out / f"tiny_{built}"
+    repeats, passes = (10, 100) if rehearse else (50, 2000)
+    copy, trace = shlex.quote(str(out / f"tiny_{built}")), shlex.quote(str(out / "passes.trace.json"))
 
-    def profile(name: str, *words: str) -> Step:
-        figures = out / f"{name}.json"
-        command = (*svam, "profile", *words, "--device", device, "--json", str(figures))
-        return Step(name, command, 240.0, figures)
+    def step(name: str, line: str, limit_s: float, *, figures: bool = False, optional: bool = False) -> Step:
+        words = shlex.split(line)
+        if not figures:
+            return Step(name, tuple(words), limit_s, may_be_refused=optional)
+        file = out / f"{name}.json"
+        return Step(name, (*words, "--json", str(file)), limit_s, file, optional)
 
-    kernels, trace = out / "kernel_times.json", str(out / "passes.trace.json")
+    svam = "-m svam_ros.cli"
     return (
-        Step("tests", ("-m", "pytest", "-q", "-m", "gpu", "tests"), 120.0),
-        Step("kernel_times", ("-m", "benchmarks.kernel_times", "--json", str(kernels)), 300.0, kernels),
-        profile(
+        step("tests", "-m pytest -q -m gpu tests", 120.0),
+        step(
+            "kernel_times",
+            f"-m benchmarks.kernel_times --preset {options.preset}",
+            300.0,
+            figures=True,
+            optional=rehearse,  # there are no kernels on a CPU
+        ),
+        step(
             "profile",
-            "--model",
-            preset,
-            "--random-weights",
-            "--engine",
-            fast,
-            "--against",
-            "eager",
-            "--repeats",
-            passes,
-            "--trace",
-            trace,
-        ),
-        Step(
-            "build_engine",
-            (
-                *svam,
-                "build-engine",
-                "--model",
-                "tiny",
-                "--engine",
-                built,
-                "--target",
-                target,
-                "--out",
-                str(copy),
-            ),
+            f"{svam} profile --model {preset} --random-weights --device {device} --engine {fast} "
+            f"--against eager --repeats {repeats} --trace {trace}",
             240.0,
+            figures=True,
         ),
-        profile(
+        step(
+            "build_engine",
+            f"{svam} build-engine --model tiny --engine {built} --target current --out {copy}",
+            240.0,
+            optional=True,
+        ),
+        step(
             f"profile_{built}",
-            "--model",
-            str(copy),
-            "--engine",
-            built,
-            "--against",
-            "eager",
-            "--repeats",
-            passes,
+            f"{svam} profile --model {copy} --device {device} --engine {built} --against eager "
+            f"--repeats {repeats}",
+            240.0,
+            figures=True,
+            optional=True,
         ),
-        Step(
+        step(
             "soak",
-            (
-                "-m",
-                "benchmarks.forward_soak",
-                "--engine",
-                fast,
-                "--device",
-                device,
-                "--passes",
-                "100" if rehearse else "2000",
-            ),
+            f"-m benchmarks.forward_soak --engine {fast} --device {device} --passes {passes}",
             120.0,
         ),
     )
 
 
 def main(options: Options) -> int:
-    """Run all steps; 1 if one failed or found no time."""
+    """Run all steps; 1 if one failed or found no time, 130 after Ctrl-C."""
+    check_options(options)
     if not options.rehearse and not torch.cuda.is_available():
         print(
             "gpu_suite: needs an NVIDIA GPU, torch sees none here; --rehearse runs the steps on a CPU",
@@ -158,14 +142,24 @@ def main(options: Options) -> int:
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     deadline, outcomes = time.monotonic() + options.seconds, dict[str, Outcome]()
+    _write(options, outcomes)  # that of an earlier run says nothing of this one
     for step in steps(options):
         left_s = deadline - time.monotonic()
         outcomes[step.name] = run_step(step, options.out, min(step.limit_s, left_s))
         ended = outcomes[step.name]
         print(f"{step.name:18} {ended.ending:12} {ended.seconds:6.1f} s", flush=True)
         _write(options, outcomes)
+        if ended.ending == "interrupted":
+            break
     print(f"written to {options.out / 'gpu_suite.json'}")
-    return int(any(it.ending in ("failed", "out of time", "not begun") for it in outcomes.values()))
+    return _exit_code(outcomes.values())
+
+
+def _exit_code(outcomes: Iterable[Outcome]) -> int:
+    endings = {outcome.ending for outcome in outcomes}
+    if "interrupted" in endings:
+        return 130
+    return int(bool(endings & {"failed", "out of time", "not begun"}))
 
 
 def run_step(step: Step, out: Path, limit_s: float) -> Outcome:
@@ -177,22 +171,34 @@ def run_step(step: Step, out: Path, limit_s: float) -> Outcome:
         limit_s: after which it is ended; nothing is begun with less than a second.
     """
     command = (sys.executable, *step.command)
-    said = " ".join(("python", *step.command))
+    said = shlex.join(("python", *step.command))
     if limit_s < 1.0:
         return Outcome("not begun", said, 0.0, (), None)
     if step.figures is not None:
         step.figures.unlink(missing_ok=True)  # of an earlier run
     log, started = out / f"{step.name}.log", time.monotonic()
     with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            code = subprocess.run(
-                command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, timeout=limit_s, check=False
-            ).returncode
-            ending: Ending = "done" if code == 0 else "refused" if code == 2 else "failed"
+            ending = _ending(step, process.wait(limit_s))
         except subprocess.TimeoutExpired:
             ending = "out of time"
+        except KeyboardInterrupt:
+            ending = "interrupted"
+        finally:
+            with suppress(ProcessLookupError):  # what it has started holds the GPU too
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
     return Outcome(ending, said, round(time.monotonic() - started, 1), tuple(lines), _figures(step))
+
+
+def _ending(step: Step, code: int) -> Ending:
+    if code == 0:
+        return "done"
+    return "refused" if code == 2 and step.may_be_refused else "failed"
 
 
 def _figures(step: Step) -> Any:
@@ -211,15 +217,5 @@ def _write(options: Options, outcomes: dict[str, Outcome]) -> None:
     write_whole_text(options.out / "gpu_suite.json", json.dumps(content, indent=1) + "\n")
 
 
-def command_line(arguments: Sequence[str] | None = None) -> int:
-    """Read the options and run; Ctrl-C ends the step, and what was done before is in the file."""
-    options = tyro.cli(Options, args=arguments, description=__doc__)
-    try:
-        return main(options)
-    except KeyboardInterrupt:
-        print(f"gpu_suite: stopped; {options.out / 'gpu_suite.json'} has the steps before", file=sys.stderr)
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(command_line())
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

@@ -34,6 +34,7 @@ from svam_ros.engines.run_plan import multiplies_bfloat16
 from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Svam
 from svam_ros.profiling.environment import read_machine, read_versions
+from svam_ros.whole_files import write_whole_text
 
 PUBLISHED_PRESETS = ("calvin", "cobot")
 SEED = 0
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _progress(f"{name}: {json.dumps(asdict(results[-1]))}")
     sys.stdout.write(table(results) + "\n")
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(_report(options, results), indent=1) + "\n", encoding="utf-8")
+    write_whole_text(options.json, json.dumps(_report(options, results), indent=1) + "\n")
     sys.stdout.write(f"written to {options.json}\n")
     return 0
 
@@ -204,6 +205,14 @@ class Variants:
         """Ms of one published prediction."""
         run = self._component.run_plain
         return self._timed(lambda: run(sizes.network, self._plain, self._plain_inputs))[0]
+
+    def prediction(self, dtype: torch.dtype) -> Callable[[], Any] | None:
+        """What ours does for a prediction, behind what it does once an instruction; ``None``: nothing."""
+        component, network, inputs = self._component, self._networks[dtype], self._inputs[dtype]
+        if component.run_ours is None:
+            return None
+        once = component.run_once(network, inputs) if component.run_once else None
+        return lambda: run_component(component, network, inputs, once)
 
     def time_ours(self, dtype: torch.dtype) -> tuple[float | None, float | None]:
         """Ms for an instruction and for a prediction; ``None`` where there is nothing to do."""

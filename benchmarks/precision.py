@@ -34,6 +34,7 @@ from svam_ros.networks.presets import PRESETS
 from svam_ros.networks.svam import Foresight, Svam
 from svam_ros.parameters import DeviceName
 from svam_ros.profiling.environment import read_machine, read_versions
+from svam_ros.whole_files import write_whole_text
 
 DRAW_SEED = 1
 """Of the picture and the noise."""
@@ -92,7 +93,7 @@ def main(options: Options) -> dict[str, Comparison]:
             "machine": dataclasses.asdict(read_machine()),
             "versions": read_versions(),
         }
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_whole_text(options.json, json.dumps(figures, indent=2) + "\n")
     faults = [
         fault for name, item in comparisons.items() for fault in exceeded(limits, name, item.end_to_end)
     ]
@@ -183,7 +184,7 @@ def write_page(page: Path, text: str) -> None:
     """Replace the page but for its section :data:`PARITY_HEADING`, if it has one."""
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     _, heading, parity = before.partition(f"\n{PARITY_HEADING}\n")
-    page.write_text(text + heading + parity, encoding="utf-8")
+    write_whole_text(page, text + heading + parity)
 
 
 def markdown(options: Options, comparisons: dict[str, Comparison]) -> str:

@@ -130,6 +130,16 @@ def build(parameters: type[T], values: dict[str, Any]) -> T:
     return parameters(**values)
 
 
+def check_options(options: Any) -> None:
+    """Look at every field of an options dataclass that something else has filled: a command line, say.
+
+    Raises:
+        ParameterError: a value is outside its range or choices.
+    """
+    for description in describe(type(options)):
+        description.check(getattr(options, description.name))
+
+
 @dataclass(frozen=True)
 class PolicyParameters:
     """policy_node: turns the newest frame and an instruction into chunks."""

@@ -17,6 +17,7 @@ from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cobot import load_robot_profile
+from svam_ros.whole_files import write_whole_text
 
 START_S = 60.0
 SETTLE_S = 2.0
@@ -42,11 +43,13 @@ class AccessPolicyOptions:
 
 def run_access_policy(options: AccessPolicyOptions) -> int:
     """Observe and write."""
+    if options.out is not None and not options.out.absolute().parent.is_dir():
+        raise NotADirectoryError(f"there is no folder {options.out.absolute().parent} for {options.out.name}")
     text = policy_xml(observed_access(options.profile, options.namespace))
     if options.out is None:
         sys.stdout.write(text)
         return 0
-    options.out.write_text(text, encoding="utf-8")
+    write_whole_text(options.out, text)
     print(f"wrote {options.out}")
     return 0
 

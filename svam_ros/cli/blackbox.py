@@ -11,6 +11,7 @@ import tyro
 from svam_ros.profiling.black_box_plot import black_box_plot
 from svam_ros.profiling.black_box_story import black_box_story
 from svam_ros.recording.black_box_file import read_black_box
+from svam_ros.whole_files import write_whole_text
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,6 @@ def run_blackbox(options: BlackBoxOptions) -> int:
     print(f"{options.file.name}: {seconds:.1f} s until {record.written_at}, profile {record.profile}")
     print(black_box_story(record.excerpt, record.joint_names))
     plot = options.plot or options.file.with_suffix(".svg")
-    plot.write_text(
-        black_box_plot(record.excerpt, record.joint_names, record.excerpt.cause), encoding="utf-8"
-    )
+    write_whole_text(plot, black_box_plot(record.excerpt, record.joint_names, record.excerpt.cause))
     print(f"plot    {plot}")
     return 0

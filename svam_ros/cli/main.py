@@ -137,7 +137,7 @@ def _blame(error: Exception) -> str:
 def _run(command: Command, arguments: Sequence[str]) -> int:
     import tyro
 
-    from svam_ros.parameters import describe
+    from svam_ros.parameters import check_options
 
     options_class = _load(command.options)
     options: Any = tyro.cli(
@@ -147,8 +147,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    for description in describe(options_class):
-        description.check(getattr(options, description.name))
+    check_options(options)
     exit_code: int = _load(command.function)(options)
     return exit_code
 

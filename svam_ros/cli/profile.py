@@ -1,8 +1,8 @@
 """``svam profile``: how long each stage of the network takes on this machine, and how much it computes.
 
-The same engine and the same stopwatch as in policy_node, without ROS and without a camera: the frame is
-noise of the camera's size. What a stage costs depends neither on what the picture shows nor on what the
-weights are, so a network of full size is profiled with random ones.
+The same engine and the same stopwatch as in policy_node, without a camera, and without ROS but for ``--ros``,
+where that node runs already: the frame is noise of the camera's size. What a stage costs depends neither on
+what the picture shows nor on what the weights are, so a network of full size is profiled with random ones.
 """
 
 from __future__ import annotations

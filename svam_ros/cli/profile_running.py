@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from svam_ros.bringup.ros_environment import ros_environment
+from svam_ros.bringup.ros_environment import checked_domain_id, ros_environment
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.profiling.demo_record import ChunkTiming
 from svam_ros.profiling.environment import read_machine, read_versions
@@ -77,12 +77,14 @@ def profile_running_nodes(options: ListeningOptions) -> int:
 
     Raises:
         NothingHeard: there are no nodes that make chunks where was listened.
+        NoNamespace: ROS does not allow the namespace.
+        RosEnvironmentError: ROS_DOMAIN_ID is no domain.
     """
     robot_profile, cobot = load_robot_profile(options.profile), load_cobot()
     os.environ.update(ros_environment(None))
     from svam_ros.nodes.pass_listener import NothingHeard, PassListener
 
-    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    domain = str(checked_domain_id(os.environ.get("ROS_DOMAIN_ID") or "0", "ROS_DOMAIN_ID"))
     listener = PassListener(robot_profile, cobot, options.namespace)
     try:
         with Console(stderr=True).status("") as status:
@@ -130,7 +132,8 @@ def _report(options: ListeningOptions, figures: RunningFigures, policy: dict[str
     if options.trace is not None:
         write_frame_trace(figures.timeline, options.trace)
     if options.html is not None:
-        lead = f"svam profile --ros, {options.passes} passes of policy_node as it was running"
+        heard = len(figures.timeline.timings)
+        lead = f"svam profile --ros, {heard} passes of policy_node as it was running"
         environment = {name: str(value) for name, value in dataclasses.asdict(machine).items()}
         page = ProfilePage(
             title, lead, {about["engine"]: figures.stages_ms}, {}, {}, "", {**environment, **read_versions()}

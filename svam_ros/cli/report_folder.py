@@ -18,9 +18,11 @@ stays: whoever deleted it could let two demos lock two files of the same name.""
 
 LOGS_NAME = "logs"
 
-_OWN_FILE = re.compile(r"(report\.(json|html)|trace\.json)(\.\d+\.part)?|episode_\d{4}\.mcap(\.part)?")
+_PART = r"((\.[0-9a-f]{8})?\.part)?"
+"""What a killed writer leaves, see :mod:`svam_ros.whole_files`; and the recorder, without the number."""
+_OWN_FILE = re.compile(rf"(report\.(json|html)|trace\.json|episode_\d{{4}}\.mcap){_PART}")
 _NODES = "|".join((graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE))
-_OWN_LOG = re.compile(rf"({_NODES})\.(log|parameters\.yaml)|black_box_\w+\.(mcap|mcap\.part|svg)")
+_OWN_LOG = re.compile(rf"({_NODES})\.(log|parameters\.yaml)|black_box_\w+\.(mcap|svg){_PART}")
 
 
 class ReportFolderError(ValueError):

@@ -98,6 +98,8 @@ class InferenceLoop:
         self._newest: PendingFrame | None = None
         self._instruction: str | None = None
         self._sequence = 0
+        self.run_id = settings.run_id
+        """Of every chunk that this loop makes."""
         self._last_pass = time.monotonic()
         self._pass_began: float | None = None
         self._stopping = False
@@ -256,7 +258,7 @@ class InferenceLoop:
             return None
         self._sequence += 1
         self.counters["chunks"] += 1
-        step_s, run_id = self._engine.step_s, self._settings.run_id
+        step_s, run_id = self._engine.step_s, self.run_id
         return ActionChunk(placed.actions, observation_ns, placed.first_step, step_s, run_id, self._sequence)
 
     def _refuse(self, fault: Fault, detail: str) -> None:

@@ -9,6 +9,7 @@ import time
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from trajectory_msgs.msg import JointTrajectory
@@ -32,6 +33,10 @@ class NothingHeard(RuntimeError):
     """No pass was announced in time; the text says where was listened."""
 
 
+class NoNamespace(ValueError):
+    """Names that ROS does not allow; the text says what is wrong with it."""
+
+
 class PassListener:
     """Passes of policy_node and set-points of both arms, from the moment in which it is made.
 
@@ -39,18 +44,25 @@ class PassListener:
         profile: says where set-points go.
         cobot: the robot.
         namespace: where our nodes are.
+
+    Raises:
+        NoNamespace: ROS does not allow it.
     """
 
     def __init__(self, profile: RobotProfile, cobot: Cobot, namespace: str = "") -> None:
         self._cobot = cobot
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node(NODE, namespace=namespace, context=self._context)
+        try:
+            self._node = Node(NODE, namespace=namespace, context=self._context)
+        except InvalidNamespaceException as error:
+            self._context.try_shutdown()
+            raise NoNamespace(f"--namespace '{namespace}': {' '.join(str(error).split())}") from error
         self.passes: list[StageTimes] = []
         self.observed_ns: dict[tuple[str, int], int] = {}
         """Run and sequence of each chunk that was heard -> stamp of the frame that it was made from."""
-        self.policy: dict[str, str] = {}
-        """What policy_node said last of itself: its model, engine, mode."""
+        self._policies: dict[str, dict[str, str]] = {}
+        """By run: /diagnostics is that of all namespaces."""
         streams = PolledSubscriptions(self._node)
         self.commands = CommandLog(streams, profile, cobot)
         streams.subscribe(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
@@ -79,6 +91,11 @@ class PassListener:
                 raise NothingHeard(f"no pass in {patience_s:g} s on {self.timing_topic}")
             time.sleep(POLL_S)
 
+    @property
+    def policy(self) -> dict[str, str]:
+        """What the node that made the last pass said of itself: model, engine, mode. Empty: nothing yet."""
+        return self._policies.get(self.passes[-1].run_id, {}) if self.passes else {}
+
     def wait_for_policy(self, patience_s: float) -> None:
         """Wait until policy_node has said what it runs, which it does once a second, or it is too late."""
         deadline = time.monotonic() + patience_s
@@ -106,4 +123,5 @@ class PassListener:
         self.passes.append(read_stage_times(values, stamp_to_ns(message.header.stamp)))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.policy = status_values(message, graph.POLICY_NODE) or self.policy
+        if values := status_values(message, graph.POLICY_NODE):
+            self._policies[values.get("run_id", "")] = values

@@ -259,7 +259,7 @@ class PolicyNode(LifecycleNode):
         level, text = policy_summary(self._loop, finding)
         values = policy_values(self._engine, self._schedule, self._recent_stages_ms)
         values |= policy_faults(finding, found, self._all_faults())
-        values |= {} if self._loop is None else self._loop.counters
+        values |= {} if self._loop is None else {**self._loop.counters, "run_id": self._loop.run_id}
         values["messages_rejected"] = self._rejected_messages
         values["instruction"] = self.get_parameter(INSTRUCTION_PARAMETER).value
         stamp_ns = self._ros_clock.now_ns()

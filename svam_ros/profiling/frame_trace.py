@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from svam_ros.profiling.demo_record import ChunkTiming, DemoRecord
-from svam_ros.profiling.stage_timer import STAGES
+from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, STAGES
 from svam_ros.types import FloatArray
 from svam_ros.whole_files import write_whole_text
 
@@ -37,7 +37,10 @@ class FrameTimeline:
     """What a reader is told of the run."""
 
     def first_set_point_s(self, arm: str, timing: ChunkTiming) -> float | None:
-        """Time of the first set-point of ``arm`` behind a chunk's publication; None where there is none."""
+        """Time of the first set-point of ``arm`` behind a chunk's publication.
+
+        None where there is none as long as the chunk lasts: what comes later was not told because of it.
+        """
         number = self._first_set_point(arm, timing)
         return None if number is None else float(self.set_point_times_s[arm][number])
 
@@ -45,7 +48,9 @@ class FrameTimeline:
         times_s = self.set_point_times_s[arm]
         published_s = timing.observation_time_s + timing.observation_age_ms / 1e3
         number = int(np.searchsorted(times_s, published_s))
-        return number if number < len(times_s) else None
+        if number < len(times_s) and times_s[number] <= published_s + CHUNK_BUDGET_MS / 1e3:
+            return number
+        return None
 
     def set_point_slice_s(self, arm: str, timing: ChunkTiming) -> tuple[float, float] | None:
         """That set-point and the next one; None where one of them is not there."""
@@ -77,9 +82,9 @@ def frame_trace(timeline: FrameTimeline) -> dict[str, Any]:
     the end is what no stage was charged with.
     """
     events = [_named("process_name", 0, "svam_ros"), *_lanes(timeline)]
-    for timing in timeline.timings:
+    for number, timing in enumerate(timeline.timings):
         if "total" in timing.stages_ms:
-            events += _pass(timeline, timing)
+            events += _pass(timeline, timing, number)
     return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(timeline.about)}
 
 
@@ -96,7 +101,8 @@ def _lanes(timeline: FrameTimeline) -> list[dict[str, Any]]:
     return [_named("thread_name", lane, name) for lane, name in lanes.items()]
 
 
-def _pass(timeline: FrameTimeline, timing: ChunkTiming) -> list[dict[str, Any]]:
+def _pass(timeline: FrameTimeline, timing: ChunkTiming, number: int) -> list[dict[str, Any]]:
+    """``number`` tells its arrows from all others: sequences begin anew with every run of the policy."""
     seen_us = timing.observation_time_s * 1e6
     published_us = seen_us + timing.observation_age_ms * 1e3
     begun_us = published_us - timing.stages_ms["total"] * 1e3
@@ -104,9 +110,9 @@ def _pass(timeline: FrameTimeline, timing: ChunkTiming) -> list[dict[str, Any]]:
     details = {"sequence": timing.sequence, "observation_age_ms": round(timing.observation_age_ms, 3)}
     events = [
         _slice(CAMERA, "frame", seen_us, _FRAME_US, details),
-        _arrow("s", CAMERA, seen_us, timing.sequence),
+        _arrow("s", CAMERA, seen_us, number),
         _slice(POLICY, name, begun_us, published_us - begun_us, details),
-        _arrow("t", POLICY, begun_us, timing.sequence),
+        _arrow("t", POLICY, begun_us, number),
     ]
     for stage in STAGES:
         if stage != "total" and stage in timing.stages_ms:
@@ -117,7 +123,7 @@ def _pass(timeline: FrameTimeline, timing: ChunkTiming) -> list[dict[str, Any]]:
         if (drawn_s := timeline.set_point_slice_s(arm, timing)) is not None:
             begin_us, end_us = (1e6 * at_s for at_s in drawn_s)
             events.append(_slice(lane, f"first after {name}", begin_us, end_us - begin_us, details))
-            events.append(_arrow("f", lane, begin_us, timing.sequence))
+            events.append(_arrow("f", lane, begin_us, number))
     return events
 
 
@@ -136,9 +142,9 @@ def _slice(
     }
 
 
-def _arrow(phase: str, lane: int, at_us: float, sequence: int) -> dict[str, Any]:
+def _arrow(phase: str, lane: int, at_us: float, number: int) -> dict[str, Any]:
     """``s`` starts, ``t`` goes on, ``f`` ends; each binds to the slice that begins there."""
-    arrow = {"ph": phase, "cat": "frame", "name": "frame to arms", "id": sequence, "pid": 1, "tid": lane}
+    arrow = {"ph": phase, "cat": "frame", "name": "frame to arms", "id": number, "pid": 1, "tid": lane}
     return {**arrow, "ts": round(at_us, 3), **({"bp": "e"} if phase == "f" else {})}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from mcap.reader import make_reader
 from mcap.well_known import MessageEncoding, SchemaEncoding
 from mcap.writer import CompressionType, Writer
 
-from svam_ros.recording.episode_file import PART_SUFFIX, RecordingError
+from svam_ros.recording.episode_file import RecordingError
 from svam_ros.types import BlackBoxEvent, BlackBoxExcerpt
+from svam_ros.whole_files import whole_file
 
 TICKS_TOPIC = "/svam/black_box/ticks"
 EVENTS_TOPIC = "/svam/black_box/events"
@@ -60,16 +60,13 @@ def write_black_box(path: Path, record: BlackBoxRecord, rest: Callable[[], objec
     Raises:
         RecordingError: it exists, or cannot be written; the text says why.
     """
-    part = path.with_name(path.name + PART_SUFFIX)
     if path.exists():
         raise RecordingError(f"{path} exists already: black boxes are never overwritten")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
+        with whole_file(path) as part, part.open("wb") as stream:
             _write(Writer(stream, compression=CompressionType.ZSTD), record, rest)
-        os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise RecordingError(f"cannot write the black box {path}: {error.strerror or error}") from error
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from mcap.well_known import MessageEncoding, Profile, SchemaEncoding
 from mcap.writer import CompressionType, Writer
 
-PART_SUFFIX = ".part"
+from svam_ros.whole_files import PART_SUFFIX
+
 """What a file's name ends in until it is finished."""
 
 CHUNK_BYTES = 4 * 1024 * 1024

@@ -21,7 +21,8 @@ from mcap.stream_reader import CRCValidationError, StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from zstandard import ZstdError
 
-from svam_ros.recording.episode_file import EPISODE_METADATA, PART_SUFFIX, EpisodeFile
+from svam_ros.recording.episode_file import EPISODE_METADATA, EpisodeFile
+from svam_ros.whole_files import PART_SUFFIX
 
 MAGIC = b"\x89MCAP0\r\n"
 """First and last bytes of a finished file."""

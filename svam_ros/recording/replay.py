@@ -156,6 +156,18 @@ def _frames(path: Path, profile: RobotProfile, wanted: Container[int] | None) ->
             continue
 
 
+def first_frame_problem(path: Path, profile: RobotProfile) -> str:
+    """Why the first picture of an episode is none of the profile's camera; empty where nothing is wrong."""
+    for message in read_episode(path, [profile.camera.image_topic]):
+        try:
+            rgb = decode_colour_image(message.message, profile.camera.encoding)
+            camera_frame(rgb, stamp_to_ns(message.message.header.stamp), profile.camera)
+        except RejectedMessage as error:
+            return str(error)
+        return ""
+    return f"there is no picture on {profile.camera.image_topic}"
+
+
 def _chunks_by_stamp(path: Path, cobot: Cobot, topics: EpisodeTopics) -> dict[int, list[ActionChunk]]:
     chunks: dict[int, list[ActionChunk]] = defaultdict(list)
     for message in read_episode(path, [topics.chunk]):

@@ -98,6 +98,10 @@ def _problem(episode: Episode, robot: RobotFacts, preparation: ImagePreparation)
             return problem
     if episode.lateness is not None and not np.all(np.isfinite(episode.lateness)):
         return "does not know when some of its pictures were taken; import it again"
+    for name in ("depth", "segments", "points"):  # 'centres' are NaN where a thing is out of sight
+        rows = getattr(episode, name)
+        if rows is not None and not np.all(np.isfinite(rows[np.arange(len(episode))])):
+            return f"'{name}' has numbers that are not finite: leave the episode out, or record it anew"
     try:
         check_instruction(episode.instruction)
     except RejectedMessage as error:

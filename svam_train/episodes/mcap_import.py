@@ -16,7 +16,7 @@ import numpy as np
 from svam_ros.cobot import ARM_NAMES, CalibrationError, RobotProfile, load_cobot
 from svam_ros.recording.episode_file import EPISODE_METADATA, OUTCOME_METADATA
 from svam_ros.recording.episode_reader import EpisodeReadError, read_episode, read_metadata
-from svam_ros.recording.replay import ReplaySettings, recorded_observations
+from svam_ros.recording.replay import ReplaySettings, first_frame_problem, recorded_observations
 from svam_ros.translation.joint_states import read_command
 from svam_ros.translation.preprocessing import ImagePreparation, prepare_image
 from svam_ros.translation.rejection import RejectedMessage
@@ -24,6 +24,11 @@ from svam_ros.types import FloatArray, Observation
 from svam_train.episodes.control_grid import PictureGrid, targets_on_grid
 from svam_train.episodes.episodes import CorruptShard, DataError, Episode, RobotFacts
 from svam_train.episodes.robot_checks import check_camera, check_joint_names
+
+
+class NoPictures(DataError):
+    """The recording holds no observation to learn from."""
+
 
 SetPoints = tuple[FloatArray, FloatArray]
 """Stamps in seconds ``(n,)`` and positions ``(n, 7)`` of one arm."""
@@ -76,6 +81,9 @@ def import_mcap(
         targets = [targets_on_grid(t - start_s, p, steps, robot.control_period_s) for t, p in arms]
     except (EpisodeReadError, OSError) as error:
         raise CorruptShard(f"{path}: {error}") from error
+    except NoPictures as error:
+        problem = first_frame_problem(path, settings.profile)
+        raise DataError(f"episode '{identity}' ({path}): {error}{problem and f': {problem}'}") from error
     except DataError as error:
         raise DataError(f"episode '{identity}' ({path}): {error}") from error
     return Episode(
@@ -121,7 +129,7 @@ def _pictures(
             partial(prepare_image, observation.frame.rgb, preparation),
         )
     if start_ns is None:
-        raise DataError("no picture after the arms were first told to move")
+        raise NoPictures("no picture after the arms were first told to move")
     return grid, start_ns / 1e9
 
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from svam_ros.cobot import CalibrationError, load_cobot, load_robot_profile
-from svam_ros.recording.episode_file import PART_SUFFIX
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_ros.whole_files import PART_SUFFIX
 from svam_train.episodes.episode_files import open_episode_file
 from svam_train.episodes.episodes import CorruptShard, DataError, Episode, EpisodeSet, LeftOut, RobotFacts
 from svam_train.episodes.imports import FOLDER, Imports, ImportSettings

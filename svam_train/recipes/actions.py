@@ -138,6 +138,8 @@ class ActionRecipe:
             raise ValueError(f"joint_weights are {len(self.joint_weights)}, actions have {dimensions}")
         if self.features != "none":
             self._refuse_changing_features()
+        if self.training.gradient_checkpointing:
+            raise ValueError("what stage 3 trains is small: it has no gradient_checkpointing")
 
     @property
     def config(self) -> SvamConfig:

@@ -72,7 +72,7 @@ class Autoencoder(nn.Module):
 
 
 def error_of_classes(decoded: Tensor, clips: Tensor, segments: Tensor) -> Tensor:
-    """Mean absolute error within each class of things, averaged over those that are in a picture at all.
+    """Mean absolute error within each class of things that a clip shows, averaged over these and the clips.
 
     Args:
         decoded: ``(batch, frames, 3, s, s)``.
@@ -81,10 +81,10 @@ def error_of_classes(decoded: Tensor, clips: Tensor, segments: Tensor) -> Tensor
     """
     errors = (decoded - clips).abs().mean(dim=2)
     patches = functional.adaptive_avg_pool2d(errors, segments.shape[2])
-    areas = segments.flatten(0, -2).sum(dim=0)
-    summed = (patches[..., None] * segments).flatten(0, -2).sum(dim=0)
-    seen = areas > 0.0
-    return (summed[seen] / areas[seen]).mean()
+    areas = segments.flatten(1, -2).sum(dim=1)  # (batch, classes)
+    summed = (patches[..., None] * segments).flatten(1, -2).sum(dim=1)
+    within = summed / areas.clamp(min=1e-6)
+    return (within.sum(dim=1) / (areas > 0.0).sum(dim=1)).mean()
 
 
 class AutoencoderObjective:

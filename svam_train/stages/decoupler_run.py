@@ -27,7 +27,7 @@ from svam_train.teachers.dinov2 import load_dinov2
 from svam_train.teachers.reference_teachers import reference_teachers
 from svam_train.teachers.teacher import Kind, PublicTeacher, Teachers
 from svam_train.training.loop import train
-from svam_train.training.run_folder import RunError, RunFolder, load_config, write_json
+from svam_train.training.run_folder import RunError, RunFolder, load_config, load_weights, write_json
 
 STAGE = "decouplers"
 QUALITY_FILE = "foresight.json"
@@ -102,9 +102,20 @@ def train_decouplers(
     parents = {"video": run.video, "teachers": run.teachers, "beside": run.beside}
     folder = RunFolder(run.folder, facts, {role: path for role, path in parents.items() if path is not None})
     train(objective, recipe.training, folder, resume=resume)
-    # A run that was finished before is not looked at again: the file is there.
-    if objective.latest is not None and PartialState().is_main_process:
-        write_json(folder.path / QUALITY_FILE, asdict(objective.latest))
+    if PartialState().is_main_process:
+        _write_quality(objective, folder, run.device)
+
+
+def _write_quality(objective: DecouplersObjective, folder: RunFolder, device: torch.device) -> None:
+    """What the last look found; where a kill came behind it, what is handed on is looked at anew."""
+    quality = objective.latest
+    if quality is None and not (folder.path / QUALITY_FILE).is_file():
+        module = objective.module.to(device).eval()
+        weights = load_weights(folder.path)
+        module.load_state_dict({name: weights[name] for name in module.state_dict()})
+        quality = objective.quality(module)
+    if quality is not None:
+        write_json(folder.path / QUALITY_FILE, asdict(quality))
 
 
 def _check_spacing(recipe: DecouplersRecipe, video: Path) -> None:

@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device
 from torch import Tensor, nn
 
+from svam_ros.whole_files import whole_file
 from svam_train.recipes.training_settings import TrainingSettings
 from svam_train.training.checkpoints import (
     CheckpointFolder,
@@ -296,9 +297,8 @@ class _Training:
             tensors = self._gathered(self.objective.network_tensors(module))
             # Written while the module carries the averages: the tensors may be its own memory.
             if self.main:
-                unfinished = self.folder.weights.with_name(f"{self.folder.weights.name}.unfinished")
-                write_tensors(unfinished, tensors, {"steps": str(self.step)})
-                unfinished.replace(self.folder.weights)
+                with whole_file(self.folder.weights) as part:
+                    write_tensors(part, tensors, {"steps": str(self.step)})
         if self.main:
             facts = {"steps": self.step, "trained_s": round(self.trained_s, 1)}
             write_json(self.folder.path / FINISHED_FILE, facts | machine_facts(self.accelerator))

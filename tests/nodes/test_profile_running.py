@@ -70,6 +70,19 @@ def test_running_nodes_are_timed_from_the_stamp_to_the_arms(swinging, tmp_path, 
     assert "scripted sine · scripted · running nodes" in shown
 
 
+@pytest.mark.parametrize(
+    ("domain", "namespace", "words"),
+    [
+        ("77", "robot-2", "--namespace 'robot-2': Invalid namespace"),
+        ("abc", "", "ROS_DOMAIN_ID is 'abc', allowed is a whole number"),
+    ],
+)
+def test_names_that_ros_does_not_allow_are_said_in_a_sentence(domain, namespace, words, monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    assert main(["profile", "--ros", "--repeats", "1", "--namespace", namespace]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_where_nothing_runs_the_domain_is_named_and_what_to_do(ros_domain, monkeypatch, capsys):
     monkeypatch.setattr(profile_running, "PATIENCE_S", 0.5)
     assert main(["profile", "--ros", "--repeats", "1", "--namespace", "robot_2"]) == 1

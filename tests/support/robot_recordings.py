@@ -43,6 +43,7 @@ class Recording:
     camera_pause_s: tuple[float, float] = (9.0, 9.0)
     command_pause_s: tuple[float, float] = (9.0, 9.0)
     bad_set_point_at_s: float | None = None
+    picture_size: tuple[int, int] = (PROFILE.camera.width, PROFILE.camera.height)
 
     def write(self, path: Path) -> Path:
         """Camera at 30 Hz, states at 200 Hz, set-points at 100 Hz from 0.31 s on."""
@@ -68,7 +69,7 @@ class Recording:
     def _messages(self):
         for number, seconds in enumerate(np.arange(0.013, self.seconds, 1 / 30)):
             if not self.camera_pause_s[0] <= seconds < self.camera_pause_s[1]:
-                yield seconds, PROFILE.camera.image_topic, picture(number)
+                yield seconds, PROFILE.camera.image_topic, picture(number, self.picture_size)
         for arm in ARM_NAMES:
             own = PROFILE.arms[arm]
             for seconds in np.arange(0.001, self.seconds, 0.005):
@@ -82,10 +83,10 @@ class Recording:
                 yield seconds, own.command_topic, _joints(own.command_joint_names, positions, arm)
 
 
-def picture(number: int) -> Image:
+def picture(number: int, size: tuple[int, int] = (PROFILE.camera.width, PROFILE.camera.height)) -> Image:
     """Says by its brightness which one it is; its left half differs from its right."""
-    pixels = np.full((PROFILE.camera.height, PROFILE.camera.width, 3), 10 + 2 * number, np.uint8)
-    pixels[:, PROFILE.camera.width // 2 :] += 60
+    pixels = np.full((size[1], size[0], 3), 10 + 2 * number, np.uint8)
+    pixels[:, size[0] // 2 :] += 60
     height, width = pixels.shape[:2]
     data = array.array("B", pixels.tobytes())
     return Image(height=height, width=width, encoding="rgb8", step=width * 3, data=data)

@@ -103,6 +103,7 @@ def test_pictures_and_steps_that_do_not_belong_together_are_refused(tmp_path):
         ({"joints": np.zeros((6, 7), np.float32)}, r"'joints' are \(6, 7\), the robot has 14 joints"),
         ({"images": np.zeros((6, 32, 32, 3), np.uint8)}, r"pictures \(6, 32, 32, 3\), expected .* 64, 64, 3"),
         ({"instruction": " "}, "the instruction is empty"),
+        ({"depth": np.full((6, 8, 8), np.nan, np.float32)}, "'depth' has numbers that are not finite"),
     ],
 )
 def test_what_must_not_be_learnt_is_refused_by_episode(changes, sentence, tmp_path):

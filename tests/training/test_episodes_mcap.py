@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.robot_recordings import COBOT, COMMANDS_FROM_S, PROFILE, START_NS, Recording, commanded_at
 
-from svam_ros.recording.episode_file import PART_SUFFIX
 from svam_ros.recording.replay import ReplaySettings, recorded_observations
 from svam_ros.translation.preprocessing import ImagePreparation, prepare_observation
+from svam_ros.whole_files import PART_SUFFIX
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.checks import check_episodes
 from svam_train.episodes.episodes import CorruptShard, DataError, RobotFacts
@@ -100,6 +100,8 @@ def test_a_damaged_recording_is_named_and_passed_over_only_when_asked(tmp_path):
         ),
         (Recording(command_pause_s=(0.0, 9.0)), "it holds no set-points"),
         (Recording(bad_set_point_at_s=1.0), "a set-point cannot be read: left arm: .*not finite"),
+        (Recording(picture_size=(320, 240)), "no picture after .* told to move: .*320.*240"),
+        (Recording(camera_pause_s=(0.0, 9.0)), "no picture after .*: there is no picture on /"),
         (Recording(metadata={"policy_node profile": "nothing"}), "unknown robot profile 'nothing'"),
     ],
 )

@@ -92,6 +92,19 @@ def test_a_run_that_died_between_two_steps_is_resumed_to_the_bit(tmp_path, befor
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
+def test_a_kill_before_the_figures_were_written_has_them_made_by_resume(tmp_path, before):
+    run = described(tmp_path / "run", before)
+    train_decouplers(SHORT, run, resume=False)
+    file = tmp_path / "run/foresight.json"
+    written = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    train_decouplers(SHORT, run, resume=True)
+    again = json.loads(file.read_text(encoding="utf-8"))
+    for group, series in written.items():
+        for name, values in series.items():
+            assert again[group][name] == pytest.approx(values, rel=1e-5), (group, name)
+
+
 def test_each_decoupler_by_itself_and_both_together(tmp_path, before):
     semantic, geometric = (dataclasses.replace(SHORT, kinds=(kind,)) for kind in RECIPE.kinds)
     train_decouplers(semantic, described(tmp_path / "semantic", before), resume=False)

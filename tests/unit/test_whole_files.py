@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,29 @@ def test_a_kill_leaves_the_old_file_and_a_part_that_says_what_it_is(tmp_path):
     (left,) = set(os.listdir(tmp_path)) - {"report.json"}
     assert left.startswith("report.json.")
     assert left.endswith(PART_SUFFIX)
+
+
+def test_what_was_abandoned_is_removed_by_the_next_writer_and_what_is_being_written_is_not(tmp_path):
+    path, hour = tmp_path / "report.json", 3600.0
+    old, young, others = (
+        tmp_path / f"{name}{PART_SUFFIX}"
+        for name in ("report.json.0123abcd", "report.json.deadbeef", "other.json.0123abcd")
+    )
+    for part in (old, young, others):
+        part.write_text("half")
+    for part in (old, others):
+        os.utime(part, (time.time() - 2 * hour,) * 2)
+    write_whole_text(path, "new")
+    assert {it.name for it in tmp_path.iterdir()} == {path.name, young.name, others.name}
+
+
+def test_two_writers_at_once_do_not_meet(tmp_path):
+    path = tmp_path / "report.json"
+    with whole_file(path) as first, whole_file(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first", "the one that ended last"
+    assert os.listdir(tmp_path) == ["report.json"]
 
 
 def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path):

@@ -11,9 +11,10 @@ from svam_ros.cli.report_folder import LOCK_NAME, ReportFolderError, claim_repor
 LEFT_BY_A_DEMO = (
     "report.json",
     "report.html",
-    "report.json.4711.part",
+    "report.json.0123abcd.part",
+    "report.html.part",
     "trace.json",
-    "trace.json.4711.part",
+    "trace.json.0123abcd.part",
     "episode_0000.mcap",
     "episode_0012.mcap.part",
     "logs/guard_node.log",

@@ -39,7 +39,9 @@ def test_time_in_which_two_kernels_overlap_counts_once():
         ("pytorch_flash::flash_fwd_kernel<...>", True),
         ("triton_tem_fused_addmm_12", True),
         (NORM, False),
-        ("triton_poi_fused_native_group_norm_silu_3", False),
+        ("nvjet_sm90_hss_320x128_64x3_1x2_h_bz_coopA_NTT", True),
+        ("triton_poi_fused_convolution_silu_3", False),
+        ("triton_red_fused_addmm_native_layer_norm_5", False),
         ("Memcpy HtoD (Pinned -> Device)", False),
     ],
 )
@@ -49,10 +51,19 @@ def test_products_are_told_from_what_moves_memory(name, multiplies):
 
 def test_products_scale_with_arithmetic_and_all_else_with_memory():
     kernels = [Kernel(GEMM, 0.0, 1000.0), Kernel(NORM, 1000.0, 3000.0)]
-    middle, band = projected_ms(kernels, HERE)
-    assert middle == pytest.approx(1.0 * 10 + 2.0 * 4)
-    assert band == pytest.approx((3.0 * 4, 3.0 * 10))
-    assert RTX_3090.bytes_per_s == 936e9
+    kernels.append(Kernel("Memcpy HtoD (Pinned -> Device)", 3000.0, 3500.0))
+    middle, band = projected_ms(kernels, HERE, RTX_3090[torch.float16])
+    assert middle == pytest.approx(1.0 * 10 + 2.0 * 4 + 0.5)
+    assert band == pytest.approx((3.0 * 4 + 0.5, 3.0 * 10 + 0.5))
+
+
+def test_what_computes_in_single_precision_is_projected_to_less_arithmetic():
+    """The same product with the same time here: half the arithmetic there takes twice as long."""
+    kernels = [Kernel(GEMM, 0.0, 1000.0)]
+    half, single = (
+        projected_ms(kernels, HERE, RTX_3090[dtype])[0] for dtype in (torch.float16, torch.float32)
+    )
+    assert single / half == pytest.approx(71 / 35.6)
 
 
 def test_parts_add_up_and_ratios_are_the_published_forms_over_ours():
@@ -71,6 +82,7 @@ def test_without_a_gpu_it_says_so(capsys):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_product_on_the_gpu_is_seen_as_one():
     left = torch.randn(2048, 2048, device="cuda", dtype=torch.float16)
     kernels = kernels_of(lambda: left @ left)

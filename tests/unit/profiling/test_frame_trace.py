@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from support.demo_records import demo_record
 
-from svam_ros.profiling.demo_record import ArmTraces, JointTrace
+from svam_ros.profiling.demo_record import ArmTraces, ChunkTiming, JointTrace
 from svam_ros.profiling.frame_trace import (
     CAMERA,
     FIRST_ARM,
     POLICY,
+    FrameTimeline,
     frame_trace,
     timeline_of,
     write_frame_trace,
@@ -48,7 +49,7 @@ def test_an_arrow_leads_from_each_frame_through_its_pass_to_both_arms(record, ev
     for event in events:
         if event["ph"] in "stf":
             arrows[event["id"]].append((event["ph"], event["tid"], event["ts"]))
-    assert set(arrows) == {timing.sequence for timing in record.timings}
+    assert set(arrows) == set(range(len(record.timings)))
     beginnings = {(e["tid"], e["ts"]) for e in events if e["ph"] == "X"}
     complete = 0
     for arrow in arrows.values():
@@ -85,6 +86,15 @@ def test_set_points_come_after_the_chunk_was_published(record, events):
         for event in first:
             since_us = event["ts"] - published_us[event["name"].removeprefix("first after ")]
             assert -0.01 <= since_us <= period_us + 0.01
+
+
+def test_a_set_point_that_comes_after_the_chunk_is_over_is_not_its():
+    """Engaged seconds later: the chunks before moved nothing."""
+    timings = tuple(ChunkTiming(n + 1, 0.1 * n, 50.0, {"total": 40.0}) for n in range(4))
+    timeline = FrameTimeline(timings, {"left": np.array([0.28, 5.0, 5.01])}, {})
+    first_s = [timeline.first_set_point_s("left", timing) for timing in timings]
+    assert first_s == [0.28, 0.28, 0.28, None]
+    assert [e["id"] for e in frame_trace(timeline)["traceEvents"] if e["ph"] == "f"] == [0, 1, 2]
 
 
 def test_a_run_without_set_points_or_totals_has_a_trace_too(record):

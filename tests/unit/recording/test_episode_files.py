@@ -15,7 +15,7 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from svam_ros.recording.episode_file import PART_SUFFIX, RecordingError
+from svam_ros.recording.episode_file import RecordingError
 from svam_ros.recording.episode_reader import (
     EpisodeReadError,
     is_finished,
@@ -26,6 +26,7 @@ from svam_ros.recording.episode_reader import (
 from svam_ros.recording.episode_writer import EpisodeWriter
 from svam_ros.recording.message_schemas import message_schema
 from svam_ros.translation.images import decode_colour_image
+from svam_ros.whole_files import PART_SUFFIX
 
 START_NS = 1_900_000_000_000_000_000
 TYPES = {
