@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,13 +86,7 @@ def steps(options: Options) -> tuple[Step, ...]:
     repeats, passes = (10, 100) if rehearse else (50, 2000)
     copy, trace = shlex.quote(str(out / f"tiny_{built}")), shlex.quote(str(out / "passes.trace.json"))
 
-    def step(name: str, line: str, limit_s: float, *, figures: bool = False, optional: bool = False) -> Step:
-        words = shlex.split(line)
-        if not figures:
-            return Step(name, tuple(words), limit_s, may_be_refused=optional)
-        file = out / f"{name}.json"
-        return Step(name, (*words, "--json", str(file)), limit_s, file, optional)
-
+    step = partial(_step, out)
     svam = "-m svam_ros.cli"
     return (
         step("tests", "-m pytest -q -m gpu tests", 120.0),
@@ -129,6 +124,16 @@ def steps(options: Options) -> tuple[Step, ...]:
             120.0,
         ),
     )
+
+
+def _step(
+    out: Path, name: str, line: str, limit_s: float, *, figures: bool = False, optional: bool = False
+) -> Step:
+    words = shlex.split(line)
+    if not figures:
+        return Step(name, tuple(words), limit_s, may_be_refused=optional)
+    file = out / f"{name}.json"
+    return Step(name, (*words, "--json", str(file)), limit_s, file, optional)
 
 
 def main(options: Options) -> int:

@@ -28,8 +28,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.components import COMPONENTS
-from benchmarks.plain_vs_ours import prepared_variants, published_sizes
 from benchmarks.published_form.groups import PublishedSizes
+from benchmarks.variants import prepared_variants, published_sizes
 from svam_ros.cli.profile_measurement import synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.device_roof import DeviceRoof, measure_roof
