@@ -1,4 +1,4 @@
-"""One part of a prediction in the published form and in ours, of the same weights and inputs, ready to run."""
+"""One part of a prediction, published form and ours, of the same weights and inputs, ready to run."""
 
 from __future__ import annotations
 
