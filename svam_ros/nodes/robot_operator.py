@@ -22,6 +22,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from svam_ros import graph
+from svam_ros.bringup.shared_memory_health import port_is_lost
 from svam_ros.cobot import RobotProfile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.executor_thread import ExecutorThread
@@ -163,7 +164,7 @@ class Operator:
         while not condition():
             self.check()
             if time.monotonic() > deadline:
-                raise NotInTime(f"{what} did not happen within {timeout_s:.0f} s")
+                raise NotInTime(f"{what} did not happen within {timeout_s:.0f} s{_why_nothing_is_heard()}")
             time.sleep(POLL_S)
 
     def check(self) -> None:
@@ -231,6 +232,13 @@ class Operator:
 
     def _on_timing_message(self, message: DiagnosticArray) -> None:
         self._on_timing(status_values(message, graph.TIMING_STATUS))
+
+
+def _why_nothing_is_heard() -> str:
+    """Part of a sentence; empty where nothing is known to be wrong."""
+    if not port_is_lost():
+        return ""
+    return ": it hears nobody, since another process has deleted its port in shared memory; start it anew"
 
 
 def _parameter_value(value: str | int | float | bool) -> ParameterValue:

@@ -1,8 +1,8 @@
 """How near a run's commands came to the limits, measured on what was really sent.
 
 The guard limits by construction; this does not trust it. It takes recorded set-points, differences
-them on their own stamps (commands are stamped on the plan's uniform clock, so network jitter does not
-show as acceleration) and compares with the limits.
+them on the plan's uniform clock, which their stamps tell (so network jitter does not show as acceleration),
+and compares with the limits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ MAX_GAP_S = 0.1
 """Set-points farther apart than this are not differenced: the stream had paused."""
 
 OFF_GRID = 0.1
-"""A step that is not within this share of whole periods has moved the plan's clock: re-anchored."""
+"""A step that is not within this share of whole periods has moved the plan's clock: re-anchored.
+
+A smaller share is ROS time being led after steady time, in which motion is planned: ``control/plan_clock.py``
+slews by at most 7e-4. It is left out, since half a microsecond would be 8 rad/s3 where a joint moves at
+0.6 rad/s and is told so 200 times a second.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,7 @@ class MotionAudit:
     max_acceleration_ratio: float | None
     """``None`` where no three set-points follow each other."""
     max_jerk_ratio: float | None
-    """``None`` where no four set-points follow each other. Rounding does not dominate it: positions travel in
-    double precision and stamps in whole nanoseconds, which at 100 Hz and full speed makes less than a
-    thousandth of the jerk limit."""
+    """``None`` where no four set-points follow each other."""
     max_limit_excess: float
     """Farthest that a set-point lay outside its position limits, rad or m; 0 when none did."""
     max_break_ratio: float | None
@@ -78,11 +81,13 @@ def audit_commands(
     whole = finite.all(axis=1)
     stamps_ns, points = stamps_ns[whole], positions[whole]
     steps_s = np.diff(stamps_ns) / 1e9
-    joined = _joined(steps_s, period_s)
+    period = period_s if period_s is not None else _usual_period_s(steps_s)
+    joined = _joined(steps_s, period)
+    planned_s = np.where(joined, np.round(steps_s / period) * period, steps_s)
     return MotionAudit(
-        max_velocity_ratio=_ratio(steps_s, points, joined, limits.velocity, order=1),
-        max_acceleration_ratio=_ratio(steps_s, points, joined, limits.acceleration, order=2),
-        max_jerk_ratio=_ratio(steps_s, points, joined, limits.jerk, order=3),
+        max_velocity_ratio=_ratio(planned_s, points, joined, limits.velocity, order=1),
+        max_acceleration_ratio=_ratio(planned_s, points, joined, limits.acceleration, order=2),
+        max_jerk_ratio=_ratio(planned_s, points, joined, limits.jerk, order=3),
         max_limit_excess=_limit_excess(points, limits),
         max_break_ratio=_break_ratio(steps_s, points, joined, limits),
         breaks=int(np.count_nonzero(~joined)),
@@ -109,13 +114,15 @@ def _worst(values: list[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _joined(steps_s: FloatArray, period_s: float | None) -> NDArray[np.bool_]:
-    """``(n-1,)``: whether set-points ``i`` and ``i + 1`` lie on one uniform clock without a pause."""
+def _usual_period_s(steps_s: FloatArray) -> float:
+    """The median of those that lead ahead; any time where none does."""
     forward = steps_s[steps_s > 0]
-    if forward.size == 0:
-        return np.zeros(len(steps_s), dtype=bool)
-    period = period_s if period_s is not None else float(np.median(forward))
-    periods = steps_s / period
+    return float(np.median(forward)) if forward.size else MAX_GAP_S
+
+
+def _joined(steps_s: FloatArray, period_s: float) -> NDArray[np.bool_]:
+    """``(n-1,)``: whether set-points ``i`` and ``i + 1`` lie on one uniform clock without a pause."""
+    periods = steps_s / period_s
     on_grid = np.abs(periods - np.round(periods)) <= OFF_GRID
     return (steps_s > 0) & (steps_s <= MAX_GAP_S) & on_grid & (np.round(periods) >= 1)
 

@@ -13,9 +13,13 @@ MIN_EFFECTIVE_HZ = 24.5
 
 MAX_STALL_RATIO = 0.01
 
-MAX_LIMIT_RATIO = 1.0 + 1e-6
-MAX_JERK_RATIO = 1.0 + 1e-3
-"""At the limit is allowed; the margins are for the rounding of stamps to nanoseconds."""
+STAMP_SLEW = 7e-4
+"""How much faster or slower than steady time stamps run: what ``control/plan_clock.py`` allows itself."""
+
+MAX_LIMIT_RATIO = (1.0 + STAMP_SLEW) ** 2
+MAX_JERK_RATIO = (1.0 + STAMP_SLEW) ** 3
+"""At the limit is allowed. Motion is planned in steady time and its stamps tell ROS time: a second of a run
+that was slewed throughout is that much shorter, and a jerk holds its third power."""
 
 MAX_LIMIT_EXCESS = 1e-9
 """Rad or m beyond a position limit: rounding."""

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faults.picture import picture
-from faults.rig import FaultRig
+from faults.replaced_rig import ReplacedRig
 from faults.row import NotHere, Row
 from faults.table import TABLE
 from faults.tally import Tally
@@ -31,13 +31,13 @@ from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 
 def run(rows: Sequence[Row], trials: int, folder: Path, tallies: dict[str, Tally]) -> None:
     """Run the trials, row by row; what was run stands in ``tallies`` at any time."""
-    rig = FaultRig(folder, dict(os.environ))
+    rig = ReplacedRig(folder)
     try:
         for row in rows:
             tally = tallies[row.title] = Tally(row)
             for number in range(trials):
                 began = time.monotonic()
-                rig = _try(rig, row, tally, folder)
+                _try(rig, row, tally)
                 print(
                     f"\r{row.title[:50]:50} {number + 1}/{trials}  {time.monotonic() - began:4.1f} s", end=""
                 )
@@ -46,18 +46,14 @@ def run(rows: Sequence[Row], trials: int, folder: Path, tallies: dict[str, Tally
         rig.close()
 
 
-def _try(rig: FaultRig, row: Row, tally: Tally, folder: Path) -> FaultRig:
-    """One trial; after a failed one everything begins anew."""
+def _try(rig: ReplacedRig, row: Row, tally: Tally) -> None:
+    """One trial."""
     try:
-        tally.add(row.trial(rig))
-        return rig
+        tally.add(rig.trial(row.trial))
     except NotHere as needed:
         tally.missing = str(needed)
-        return rig
     except Exception as error:  # whatever it was, the other rows are still to be tried
         tally.fail(f"{type(error).__name__}: {error}")
-        rig.close()
-        return FaultRig(folder, dict(os.environ))
 
 
 def _arguments() -> argparse.Namespace:

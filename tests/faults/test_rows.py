@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 
 import pytest
 
-from faults.rig import FaultRig
+from faults.replaced_rig import ReplacedRig
 from faults.row import NotHere, Row
 from faults.table import TABLE
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
@@ -19,28 +18,28 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory) -> Iterator[FaultRig]:
-    """One for all rows: each prepares what it needs."""
+def rig(tmp_path_factory) -> Iterator[ReplacedRig]:
+    """For all rows: each prepares what it needs."""
     of_others = frozenset(segments())
     with pytest.MonkeyPatch.context() as patch, claim_domain_id() as domain_id:
         patch.delenv("ROS_DOMAIN_ID", raising=False)
         folder = tmp_path_factory.mktemp("faults")
         for name, value in {**ros_environment(domain_id), "ROS_LOG_DIR": str(folder / "ros")}.items():
             patch.setenv(name, value)
-        rig = FaultRig(folder, dict(os.environ))
+        rig = ReplacedRig(folder)
         yield rig
         rig.close()
         remove_abandoned_segments(keep=of_others, left_the_graph=True)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.title.replace(" ", "_"))
-def test_row(rig: FaultRig, row: Row):
+def test_row(rig: ReplacedRig, row: Row):
     try:
-        figures = row.trial(rig)
+        figures = rig.trial(row.trial)
     except NotHere as needed:
         pytest.skip(str(needed))
     except (AssertionError, OperatorError) as error:
         # Other work on a small machine gets in the way now and then; the campaign forgives nothing.
         warnings.warn(f"{row.title}, first trial: {error}", stacklevel=1)
-        figures = row.trial(rig)
+        figures = rig.trial(row.trial)
     assert set(figures) == set(row.figures)

@@ -12,7 +12,7 @@ from support.processes import spec
 from svam_ros import graph
 from svam_ros.bringup.shared_memory import SHARED_MEMORY, segments, segments_of
 from svam_ros.cobot import load_robot_profile
-from svam_ros.nodes.robot_operator import Operator
+from svam_ros.nodes.robot_operator import NotInTime, Operator
 
 PROFILE = load_robot_profile("cobot_magic")
 
@@ -74,3 +74,20 @@ def test_a_node_that_can_never_hear_says_so_and_does_not_start(supervisor):
     deleter.close()
     assert supervisor.exit_code(graph.GUARD_NODE) == 2
     assert "hear nobody: end all ROS processes" in supervisor.last_words(graph.GUARD_NODE)
+
+
+def test_an_operator_that_lost_its_port_says_why_it_waited_in_vain(ros_domain):
+    deleter = Deleter(times=1)
+    operator = Operator(PROFILE)
+    operator.wait_until("the deletion", lambda: bool(deleter.deleted), 10.0)
+    deleter.close()
+    with pytest.raises(NotInTime, match=r"a sign .* within 1 s: it hears nobody.*start it anew"):
+        operator.wait_until("a sign", lambda: False, 1.0)
+    operator.close()
+
+
+def test_an_operator_with_a_port_says_only_what_did_not_happen(ros_domain):
+    operator = Operator(PROFILE)
+    with pytest.raises(NotInTime, match=r"a sign did not happen within 1 s$"):
+        operator.wait_until("a sign", lambda: False, 1.0)
+    operator.close()

@@ -3,7 +3,9 @@ import pytest
 from support.guard_rig import GuardRig
 
 from svam_ros.cobot import load_cobot
+from svam_ros.control.plan_clock import FASTEST_SLEW, PlanClock
 from svam_ros.profiling.motion_audit import arm_limits, audit_commands, worst_of
+from svam_ros.profiling.verdicts import STAMP_SLEW
 
 LIMITS = arm_limits(load_cobot().limits, slice(0, 7))
 PERIOD_NS = 10_000_000
@@ -50,6 +52,30 @@ def test_rounded_stamps_do_not_show_as_jerk():
     rng = np.random.default_rng(0)
     audit = audit_commands(stamps + rng.integers(-1, 2, len(stamps)), positions, LIMITS)
     assert audit.max_jerk_ratio < 1e-3
+
+
+def test_ros_time_that_is_led_after_steady_time_does_not_show_as_jerk():
+    """As after the system's clock was set 40 ms ahead, in cycles of a loaded machine."""
+    rng = np.random.default_rng(0)
+    clock, now_ns, seconds = PlanClock(0, 0), 0, []
+    stamps, positions = stream(seconds=4.0)
+    for number, stamp in enumerate(stamps):
+        now_ns = number * PERIOD_NS + int(rng.integers(0, 8_000_000))
+        clock.follow(now_ns, now_ns + (40_000_000 if number > 100 else 0))
+        seconds.append(stamp + clock.steady_to_ros_ns)
+    led = np.array(seconds, dtype=np.int64)
+    assert np.ptp(led - stamps) > 1_000_000
+    assert np.ptp(np.diff(led)) > 1_000
+    positions[:, 0] += 1.5 * np.sin(2.0 * (stamps - stamps[0]) / 1e9)
+    planned, told = (audit_commands(times, positions, LIMITS) for times in (stamps, led))
+    assert told.breaks == 0
+    assert told.max_jerk_ratio == pytest.approx(planned.max_jerk_ratio, rel=4e-3)
+    assert told.max_acceleration_ratio == pytest.approx(planned.max_acceleration_ratio, rel=3e-3)
+    assert told.max_velocity_ratio == pytest.approx(planned.max_velocity_ratio, rel=2e-3)
+
+
+def test_what_verdicts_forgive_is_what_the_plan_clock_may_do():
+    assert STAMP_SLEW == FASTEST_SLEW
 
 
 def test_the_guards_motion_keeps_the_jerk_limit():

@@ -1,0 +1,61 @@
+"""A trial that failed takes the rig with it; a trial that this machine cannot make does not."""
+
+import pytest
+
+from faults import replaced_rig
+from faults.replaced_rig import ReplacedRig
+from faults.row import NotHere
+
+
+class Rig:
+    made = 0
+
+    def __init__(self, folder, _environment):
+        assert folder.is_dir()
+        Rig.made += 1
+        self.number, self.is_open = Rig.made, True
+
+    def close(self):
+        self.is_open = False
+
+
+@pytest.fixture
+def rig(monkeypatch, tmp_path):
+    monkeypatch.setattr(replaced_rig, "FaultRig", Rig)
+    monkeypatch.setattr(Rig, "made", 0)
+    return ReplacedRig(tmp_path)
+
+
+def test_one_rig_serves_all_trials_that_pass(rig):
+    assert [rig.trial(lambda it: (it.number, it.is_open)) for _ in range(3)] == [(1, True)] * 3
+
+
+@pytest.mark.parametrize("error", [AssertionError("no"), KeyError("x")])
+def test_after_a_failed_trial_everything_is_new(rig, error):
+    first = rig.trial(lambda it: it)
+
+    def fail(_rig):
+        raise error
+
+    with pytest.raises(type(error)):
+        rig.trial(fail)
+    assert not first.is_open
+    assert rig.trial(lambda it: it.number) == 2
+
+
+def test_what_cannot_be_tried_here_has_done_no_harm(rig):
+    def refuse(_rig):
+        raise NotHere("needs root")
+
+    first = rig.trial(lambda it: it)
+    with pytest.raises(NotHere):
+        rig.trial(refuse)
+    assert first.is_open
+    assert rig.trial(lambda it: it.number) == 1
+
+
+def test_closing_ends_it(rig):
+    first = rig.trial(lambda it: it)
+    rig.close()
+    rig.close()
+    assert not first.is_open
