@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.published_form import evaluation
-from benchmarks.published_form.denoiser import noise_levels, sample
-from benchmarks.published_form.resizing import resize_image
-from benchmarks.published_form.text import policy_goal, unet_text_states
 from svam_ros.networks.config import SvamConfig
+from svam_ros.networks.published_form import evaluation
+from svam_ros.networks.published_form.denoiser import noise_levels, sample
+from svam_ros.networks.published_form.resizing import resize_image
+from svam_ros.networks.published_form.text import policy_goal, unet_text_states
 from svam_ros.networks.svam import Foresight, InstructionCondition, References, Svam
 
 Inputs = dict[str, Tensor]

@@ -28,12 +28,14 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.components import COMPONENTS
-from benchmarks.published_form.groups import PublishedSizes
-from benchmarks.variants import prepared_variants, published_sizes
+from benchmarks.variants import prepared_variants
 from svam_ros.cli.profile_measurement import synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.device_roof import DeviceRoof, measure_roof
+from svam_ros.engines.plain import published_sizes
 from svam_ros.engines.random_model import SENTENCE, random_model
+from svam_ros.networks.presets import PRESETS
+from svam_ros.networks.published_form.groups import PublishedSizes
 from svam_ros.parameters import Range, check_options
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.whole_files import write_whole_text
@@ -236,7 +238,7 @@ def main(options: Options) -> int:
     if not torch.cuda.is_available():
         print("benchmarks.kernel_times: needs an NVIDIA GPU, torch sees none here", file=sys.stderr)
         return 2
-    sizes = published_sizes(options.preset)
+    sizes = published_sizes(PRESETS[options.preset])
     device, threads = torch.device("cuda"), torch.get_num_threads()
     here = {dtype: measure_roof(device, dtype, threads) for dtype in RTX_3090}
     parts: dict[str, dict[str, Figures]] = {}

@@ -24,9 +24,11 @@ from typing import Any
 import torch
 
 from benchmarks.components import COMPONENTS
-from benchmarks.published_form.groups import PublishedSizes
-from benchmarks.variants import DTYPE_NAMES, PUBLISHED_PRESETS, prepared_variants, published_sizes
+from benchmarks.variants import DTYPE_NAMES, PUBLISHED_PRESETS, prepared_variants
+from svam_ros.engines.plain import published_sizes
 from svam_ros.engines.run_plan import multiplies_bfloat16
+from svam_ros.networks.presets import PRESETS
+from svam_ros.networks.published_form.groups import PublishedSizes
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.whole_files import write_whole_text
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = torch.device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    sizes = published_sizes(options.preset)
+    sizes = published_sizes(PRESETS[options.preset])
     dtypes = [torch.float32, fastest_dtype(device)] if options.fast else [torch.float32]
     results: list[Timings] = []
     for name in options.components:

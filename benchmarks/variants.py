@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from benchmarks.components import COMPONENTS, Component, Inputs, Plain, plain_modules, run_component
-from benchmarks.published_form.groups import PublishedSizes, empty_group
-from benchmarks.published_form.seeded_weights import fill
+from benchmarks.golden_sets.seeded_weights import fill
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
 from svam_ros.engines.accuracy import relative_rms
-from svam_ros.networks.presets import PRESETS
+from svam_ros.networks.published_form.groups import PublishedSizes, empty_group
 from svam_ros.networks.svam import Svam
 
 PUBLISHED_PRESETS = ("calvin", "cobot")
 SEED = 0
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-
-
-def published_sizes(preset: str) -> PublishedSizes:
-    """Sizes of one of :data:`PUBLISHED_PRESETS`, in the form in which both can be run."""
-    network = PRESETS[preset]
-    # The published form knows one way of showing the image to the reference encoders; the cost is the same.
-    references = replace(network.references, resize="bilinear", normalization="minus_one_to_one")
-    return PublishedSizes(replace(network, references=references))
 
 
 def prepared_variants(

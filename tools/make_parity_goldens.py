@@ -18,10 +18,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.published_form.golden_manifest import end_to_end_manifest, modules_manifest  # noqa: E402
-from benchmarks.published_form.golden_set import GoldenSet, write_golden_set  # noqa: E402
-from benchmarks.published_form.golden_values import published_values  # noqa: E402
-from benchmarks.published_form.groups import PublishedSizes  # noqa: E402
+from benchmarks.golden_sets.golden_manifest import end_to_end_manifest, modules_manifest  # noqa: E402
+from benchmarks.golden_sets.golden_set import GoldenSet, write_golden_set  # noqa: E402
+from benchmarks.golden_sets.golden_values import published_values  # noqa: E402
 from svam_ros.networks.config import (  # noqa: E402
     ActionExpertConfig,
     BackboneConfig,
@@ -35,6 +34,7 @@ from svam_ros.networks.config import (  # noqa: E402
     UniPerceiverConfig,
 )
 from svam_ros.networks.presets import CALVIN  # noqa: E402
+from svam_ros.networks.published_form.groups import PublishedSizes  # noqa: E402
 from svam_ros.profiling.memory import resident_peak_bytes  # noqa: E402
 
 OUT = ROOT / "tests" / "parity" / "goldens"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -53,8 +53,9 @@ class ProfileOptions:
     """Make the weights of the preset from a seed; no checkpoint is needed."""
     engine: EngineName = "eager"
     """The way to run the network."""
-    against: Literal["none", "eager", "compiled", "openvino", "tensorrt"] = "none"
-    """Another way, whose passes are timed in turn with those of the first: only so is a ratio worth much."""
+    against: Literal["none", "plain", "eager", "compiled", "openvino", "tensorrt"] = "none"
+    """Another way, whose passes are timed in turn with those of the first: only so is a ratio worth much.
+    plain: the published form of a network of these sizes, with random weights."""
     device: DeviceName = "cpu"
     """Where the network runs."""
     dtype: DtypeName = "auto"
@@ -157,9 +158,7 @@ def run_profile(options: ProfileOptions) -> int:
         engines = []
         for name in names:
             status.update(f"loading {name} and warming up")
-            engines.append(
-                create_engine(name, model, threads=plan.threads, device=options.device, dtype=plan.dtype_name)
-            )
+            engines.append(_engine(name, model, plan))
             opened.callback(engines[-1].close)
         status.update(f"timing {options.repeats} passes" + (" of each in turn" if len(names) > 1 else ""))
         measured = measure_in_turn(engines, observation, options.repeats)
@@ -183,6 +182,18 @@ def _profile_running(options: ProfileOptions) -> int:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in told)
         raise ProfileRefused(f"{names} cannot be given with --ros: the nodes that run have their own")
     return profile_running_nodes(listening)
+
+
+def _engine(name: str, model: EngineModel, plan: RunPlan) -> PolicyEngine:
+    """Warm."""
+    if name != "plain":
+        device = cast("DeviceName", plan.device.type)
+        return create_engine(name, model, threads=plan.threads, device=device, dtype=plan.dtype_name)
+    from svam_ros.engines.plain import PlainEngine
+
+    plain = PlainEngine(model, threads=plan.threads, device=plan.device)
+    plain.warm_up()
+    return plain
 
 
 def _open(options: ProfileOptions) -> EngineModel:

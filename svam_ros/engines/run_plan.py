@@ -115,14 +115,23 @@ def plan_run(manifest: Manifest, device: DeviceName, dtype: DtypeName, threads: 
         dtype = "bfloat16" if large and multiplies_bfloat16() else "float32"
     threads = threads or (len(os.sched_getaffinity(0)) if large else 1)
     plan = RunPlan(manifest.name, weights, place, dtype, threads)
-    free = _free_bytes(place)
-    if free is not None and plan.needed_bytes > free:
-        raise DeviceError(
-            f"{manifest.name} takes up to {plan.needed_bytes / 1e9:.1f} GB of memory in {dtype}, "
-            f"{device} has {free / 1e9:.1f} GB free: choose a half-size dtype, a smaller model or another "
-            f"machine"
-        )
+    advice = "choose a half-size dtype, a smaller model or another machine"
+    require_memory(f"{manifest.name} in {dtype}", plan.needed_bytes, place, advice)
     return plan
+
+
+def require_memory(what: str, needed_bytes: float, device: torch.device, advice: str) -> None:
+    """Refuse what would be killed for its memory.
+
+    Raises:
+        DeviceError: less than that is free; it says what takes so much, and what to do.
+    """
+    free = _free_bytes(device)
+    if free is not None and needed_bytes > free:
+        raise DeviceError(
+            f"{what} takes up to {needed_bytes / 1e9:.1f} GB of memory, "
+            f"{device.type} has {free / 1e9:.1f} GB free: {advice}"
+        )
 
 
 def _device(name: DeviceName) -> torch.device:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.published_form.golden_set import GoldenSet, golden_folders
+from benchmarks.golden_sets.golden_set import GoldenSet, golden_folders
 
 ROOT = Path(__file__).parents[2]
 OWN_SETS = Path(__file__).parent / "goldens"

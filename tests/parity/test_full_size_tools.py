@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.golden_sets.golden_set import GoldenSet, write_golden_set
+from benchmarks.golden_sets.wide_arithmetic import widen_while_running
 from benchmarks.precision import PARITY_HEADING, write_page
-from benchmarks.published_form.golden_set import GoldenSet, write_golden_set
-from benchmarks.published_form.wide_arithmetic import widen_while_running
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("end_to_end", 20500), ("modules", 4100)])

@@ -9,13 +9,13 @@ import pytest
 import torch
 from support.parity_network import our_values
 
-from benchmarks.published_form.golden_set import (
+from benchmarks.golden_sets.golden_set import (
     GoldenSet,
     GoldenSetError,
     golden_folders,
     write_golden_set,
 )
-from benchmarks.published_form.seeded_weights import fill, seeded_input
+from benchmarks.golden_sets.seeded_weights import fill, seeded_input
 
 OWN_SETS = Path(__file__).parent / "goldens"
 

@@ -17,8 +17,8 @@ import torch
 from support.parity_network import our_values
 from torch import Tensor
 
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_values import published_values
+from benchmarks.golden_sets.golden_set import GoldenSet
+from benchmarks.golden_sets.golden_values import published_values
 
 LARGEST_DEVIATION = 1e-5
 """Relative root mean square, fp32."""

@@ -12,13 +12,13 @@ import pytest
 import torch
 from support.parity_network import our_values
 
-from benchmarks.published_form.golden_config import published_sizes
-from benchmarks.published_form.golden_manifest import end_to_end_manifest
-from benchmarks.published_form.golden_set import GoldenSet, GoldenSetError
-from benchmarks.published_form.golden_values import load_group, published_values
-from benchmarks.published_form.groups import PublishedSizes
+from benchmarks.golden_sets.golden_config import published_sizes
+from benchmarks.golden_sets.golden_manifest import end_to_end_manifest
+from benchmarks.golden_sets.golden_set import GoldenSet, GoldenSetError
+from benchmarks.golden_sets.golden_values import load_group, published_values
 from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks.presets import CALVIN
+from svam_ros.networks.published_form.groups import PublishedSizes
 
 OWN_SETS = Path(__file__).parent / "goldens"
 LARGEST_DEVIATION = 1e-5

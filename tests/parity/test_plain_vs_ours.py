@@ -10,9 +10,9 @@ import torch
 
 from benchmarks import plain_vs_ours
 from benchmarks.components import COMPONENTS
+from benchmarks.golden_sets.golden_config import published_sizes
+from benchmarks.golden_sets.golden_set import GoldenSet
 from benchmarks.plain_vs_ours import Timings, measure, table
-from benchmarks.published_form.golden_config import published_sizes
-from benchmarks.published_form.golden_set import GoldenSet
 
 SIZES = published_sizes(GoldenSet.open(Path(__file__).parent / "goldens" / "end_to_end"))
 
@@ -45,7 +45,7 @@ def test_ratios_are_of_runs_that_followed_one_another():
 
 
 def test_the_report_says_how_it_was_measured(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(plain_vs_ours, "PublishedSizes", lambda _network: SIZES)
+    monkeypatch.setattr(plain_vs_ours, "published_sizes", lambda _network: SIZES)
     file = tmp_path / "new" / "report.json"
     plain_vs_ours.main(["--components", "action", "--repeats", "1", "--no-fast", "--json", str(file)])
     report = json.loads(file.read_text())

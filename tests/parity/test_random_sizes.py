@@ -10,11 +10,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support.parity_network import our_values
 
-from benchmarks.published_form.golden_config import published_sizes
-from benchmarks.published_form.golden_manifest import modules_manifest
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_values import published_values
-from benchmarks.published_form.groups import GivenReferences, PublishedSizes
+from benchmarks.golden_sets.golden_config import published_sizes
+from benchmarks.golden_sets.golden_manifest import modules_manifest
+from benchmarks.golden_sets.golden_set import GoldenSet
+from benchmarks.golden_sets.golden_values import published_values
 from svam_ros.engines.accuracy import relative_rms
 from svam_ros.networks.config import (
     ActionExpertConfig,
@@ -26,6 +25,7 @@ from svam_ros.networks.config import (
     UniPerceiverConfig,
 )
 from svam_ros.networks.presets import CALVIN
+from svam_ros.networks.published_form.groups import GivenReferences, PublishedSizes
 
 LARGEST_DEVIATION = 1e-5
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from benchmarks.published_form.golden_config import (
+from benchmarks.golden_sets.golden_config import (
     REFERENCE_IMAGE_SIZE,
     for_reference_image,
     published_sizes,
 )
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_settings import number
-from benchmarks.published_form.golden_values import noise_level_of, text_mask, token_ids
+from benchmarks.golden_sets.golden_set import GoldenSet
+from benchmarks.golden_sets.golden_settings import number
+from benchmarks.golden_sets.golden_values import noise_level_of, text_mask, token_ids
 from svam_ros.artifacts.network_loading import empty_network
 from svam_ros.artifacts.published.conversion import convert_group
 from svam_ros.networks.config import SvamConfig

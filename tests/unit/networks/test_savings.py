@@ -16,15 +16,15 @@ import torch
 from support.parity_network import imported_network
 from torch import Tensor
 
-from benchmarks.published_form import evaluation
-from benchmarks.published_form.denoiser import noise_levels, sample
-from benchmarks.published_form.golden_config import published_sizes
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_values import load_group
-from benchmarks.published_form.noise_schedule import first_step, svd_scheduler
-from benchmarks.published_form.resizing import resize_image
-from benchmarks.published_form.text import policy_goal, unet_text_states
+from benchmarks.golden_sets.golden_config import published_sizes
+from benchmarks.golden_sets.golden_set import GoldenSet
+from benchmarks.golden_sets.golden_values import load_group
 from svam_ros.engines.accuracy import relative_rms
+from svam_ros.networks.published_form import evaluation
+from svam_ros.networks.published_form.denoiser import noise_levels, sample
+from svam_ros.networks.published_form.noise_schedule import first_step, svd_scheduler
+from svam_ros.networks.published_form.resizing import resize_image
+from svam_ros.networks.published_form.text import policy_goal, unet_text_states
 from svam_ros.networks.svam import Foresight, InstructionCondition, References, Svam
 from svam_ros.networks.unet_blocks import fold_time, run_residual
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.published_form.groups import GROUPS, PublishedSizes, build_group
+from svam_ros.networks.published_form.groups import GROUPS, PublishedSizes, build_group
 
 MODULES_GROUPS = ("unet", "hidden2dino", "hidden2dpa", "Video_Former", "model", "da3_backbone")
 """What a ``modules`` set holds; an ``end_to_end`` set holds every group."""

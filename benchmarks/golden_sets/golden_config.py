@@ -7,9 +7,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.published_form.golden_set import GoldenSet, GoldenSetError
-from benchmarks.published_form.golden_settings import check_settings, first_block, number, section
-from benchmarks.published_form.groups import GivenReferences, PublishedSizes
+from benchmarks.golden_sets.golden_set import GoldenSet, GoldenSetError
+from benchmarks.golden_sets.golden_settings import check_settings, first_block, number, section
 from svam_ros.networks.config import (
     ActionExpertConfig,
     BackboneConfig,
@@ -23,6 +22,7 @@ from svam_ros.networks.config import (
     UniPerceiverConfig,
 )
 from svam_ros.networks.presets import CALVIN
+from svam_ros.networks.published_form.groups import GivenReferences, PublishedSizes
 
 GroupShapes = Mapping[str, Sequence[int]]
 

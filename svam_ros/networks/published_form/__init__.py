@@ -20,8 +20,6 @@ Read it in this order:
 | ``action_transformer``, ``denoiser`` | ``model`` | the action expert and its sampler |
 | ``groups`` | | sizes of every group, and one module for each |
 | ``evaluation`` | | image, sentence and noise to actions |
-| ``seeded_weights``, ``golden_set`` | | weights by seed, golden sets |
-| ``golden_settings``, ``golden_config``, ``golden_manifest``, ``golden_values`` | | their sizes and values |
 
 Dropout is left out: this is the evaluation.
 """

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from benchmarks.published_form.resizing import resize_positions_to
-from benchmarks.published_form.vision_transformer import Block, PatchEmbed
+from svam_ros.networks.published_form.resizing import resize_positions_to
+from svam_ros.networks.published_form.vision_transformer import Block, PatchEmbed
 
 
 class DinoV2(nn.Module):

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.published_form.seeded_weights import fill, seeded_input
+from benchmarks.golden_sets.seeded_weights import fill, seeded_input
 from svam_ros.engines.accuracy import relative_rms
 
 MANIFEST_FILE = "manifest.json"
@@ -146,7 +146,7 @@ def write_golden_set(
 
     Args:
         path: the set's folder; it is made.
-        manifest: as the functions of :mod:`benchmarks.published_form.golden_manifest` make it.
+        manifest: as the functions of :mod:`benchmarks.golden_sets.golden_manifest` make it.
         values: by name.
         sampled: keep of large values what :func:`sample_elements` does, instead of all.
     """

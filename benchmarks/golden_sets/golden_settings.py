@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.published_form.golden_set import GoldenSet, GoldenSetError
+from benchmarks.golden_sets.golden_set import GoldenSet, GoldenSetError
 
 ALLOWED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("da3", "cat_token"): (True,),

@@ -12,15 +12,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from benchmarks.published_form import evaluation
-from benchmarks.published_form.denoiser import Denoiser, noise_levels, sample
-from benchmarks.published_form.golden_config import REFERENCE_IMAGE_SIZE, published_sizes
-from benchmarks.published_form.golden_set import GoldenSet
-from benchmarks.published_form.golden_settings import number
-from benchmarks.published_form.groups import empty_group
-from benchmarks.published_form.resizing import show_to_references
-from benchmarks.published_form.text import policy_goal, unet_text_states
-from benchmarks.published_form.wide_arithmetic import widen_while_running
+from benchmarks.golden_sets.golden_config import REFERENCE_IMAGE_SIZE, published_sizes
+from benchmarks.golden_sets.golden_set import GoldenSet
+from benchmarks.golden_sets.golden_settings import number
+from benchmarks.golden_sets.wide_arithmetic import widen_while_running
+from svam_ros.networks.published_form import evaluation
+from svam_ros.networks.published_form.denoiser import Denoiser, noise_levels, sample
+from svam_ros.networks.published_form.groups import empty_group
+from svam_ros.networks.published_form.resizing import show_to_references
+from svam_ros.networks.published_form.text import policy_goal, unet_text_states
 
 SIGMA_MAX = 80.0
 SAMPLER_STEPS = 10

@@ -9,12 +9,12 @@ import torch
 from diffusers import AutoencoderKLTemporalDecoder
 from torch import Tensor
 
-from benchmarks.published_form.decoupler import ForesightDecoupler
-from benchmarks.published_form.depth_anything import DepthAnything
-from benchmarks.published_form.dinov2 import DinoV2
-from benchmarks.published_form.noise_schedule import first_step, svd_scheduler
-from benchmarks.published_form.video_former import VideoFormer
-from benchmarks.published_form.video_unet import VideoUNet
+from svam_ros.networks.published_form.decoupler import ForesightDecoupler
+from svam_ros.networks.published_form.depth_anything import DepthAnything
+from svam_ros.networks.published_form.dinov2 import DinoV2
+from svam_ros.networks.published_form.noise_schedule import first_step, svd_scheduler
+from svam_ros.networks.published_form.video_former import VideoFormer
+from svam_ros.networks.published_form.video_unet import VideoUNet
 
 
 def encode_image(vae: AutoencoderKLTemporalDecoder, image: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from benchmarks.published_form.action_transformer import DiffusionTransformer
+from svam_ros.networks.published_form.action_transformer import DiffusionTransformer
 
 SIGMA_DATA = 0.5
 

@@ -10,14 +10,14 @@ from diffusers import AutoencoderKLTemporalDecoder
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from benchmarks.published_form.action_transformer import DiffusionTransformer
-from benchmarks.published_form.decoupler import ForesightDecoupler
-from benchmarks.published_form.denoiser import Denoiser
-from benchmarks.published_form.depth_anything import DepthAnything
-from benchmarks.published_form.dinov2 import DinoV2
-from benchmarks.published_form.video_former import VideoFormer
-from benchmarks.published_form.video_unet import VideoUNet
 from svam_ros.networks.config import DecouplerConfig, ReferenceConfig, SvamConfig
+from svam_ros.networks.published_form.action_transformer import DiffusionTransformer
+from svam_ros.networks.published_form.decoupler import ForesightDecoupler
+from svam_ros.networks.published_form.denoiser import Denoiser
+from svam_ros.networks.published_form.depth_anything import DepthAnything
+from svam_ros.networks.published_form.dinov2 import DinoV2
+from svam_ros.networks.published_form.video_former import VideoFormer
+from svam_ros.networks.published_form.video_unet import VideoUNet
 
 
 @dataclass(frozen=True)
