@@ -50,7 +50,7 @@ def test_the_plan_says_what_it_takes_before_it_takes_it(monkeypatch):
 def test_a_machine_with_less_memory_is_refused_before_any_is_taken(monkeypatch):
     monkeypatch.setattr(run_plan, "available_bytes", lambda: 6_000_000_000)
     plan_run(FULL_SIZE, "cpu", "bfloat16", 1)
-    with pytest.raises(DeviceError, match=r"takes up to 10\.2 GB of memory in float32, cpu has 6\.0 GB free"):
+    with pytest.raises(DeviceError, match=r"in float32 takes up to 10\.2 GB of memory, cpu has 6\.0 GB free"):
         create_engine("eager", random_model("cobot"))
 
 
