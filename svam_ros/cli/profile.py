@@ -23,6 +23,7 @@ from svam_ros.cli.profile_measurement import Measurements, measure_in_turn, synt
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
+from svam_ros.profiling.device_state import CpuState, GpuState, read_device_state
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.profiling.frame_trace import FrameTimeline, write_frame_trace
 from svam_ros.profiling.html_report.profile_page import ProfilePage, render_profile_page
@@ -91,12 +92,20 @@ class Network:
     roof: DeviceRoof
     peak_bytes: int | None
     """Memory that the process had at most after the passes; with two engines, of both."""
+    state: GpuState | CpuState | None
+    """Clocks and power right after the passes, where they can be read."""
 
     @property
     def gflop(self) -> dict[str, float]:
         """Of every stage; ``total`` is a frame's."""
         gflop = {stage: cost.gflop for stage, cost in self.costs.items()}
         return {**gflop, "total": sum(gflop.values()) - gflop[INSTRUCTION]}
+
+    @property
+    def launches(self) -> dict[str, int]:
+        """Of every stage; ``total`` is a frame's."""
+        launches = {stage: cost.launches for stage, cost in self.costs.items()}
+        return {**launches, "total": sum(launches.values()) - launches[INSTRUCTION]}
 
     @property
     def floor_ms(self) -> dict[str, float]:
@@ -116,8 +125,10 @@ class Network:
                 if stage in gflop and row.p50
             },
             "megabytes": {stage: cost.megabytes(number) for stage, cost in self.costs.items()},
+            "launches": self.launches,
             "roof": dataclasses.asdict(self.roof),
             "floor_ms": self.floor_ms,
+            "device_state": None if self.state is None else dataclasses.asdict(self.state),
             "peak_memory_bytes": self.peak_bytes,
             "peak_memory_per_weight_byte": self.plan.per_weight_byte(self.peak_bytes),
         }
@@ -162,10 +173,11 @@ def run_profile(options: ProfileOptions) -> int:
             opened.callback(engines[-1].close)
         status.update(f"timing {options.repeats} passes" + (" of each in turn" if len(names) > 1 else ""))
         measured = measure_in_turn(engines, observation, options.repeats)
+        state = read_device_state(plan.device.type)
         peak_bytes = plan.peak_memory_bytes()
     with progress.status("measuring what the device can do"):
         roof = measure_roof(plan.device, plan.dtype, plan.threads)
-    _report(options, engines[0], measured, Network(plan, costs, roof, peak_bytes))
+    _report(options, engines[0], measured, Network(plan, costs, roof, peak_bytes, state))
     return 0
 
 
@@ -232,7 +244,8 @@ def _report(
     gflop = None if network is None else network.gflop
     console.print(stage_table(measured[0].stages_ms, title, caption, gflop))
     if network is not None:
-        console.print(floor_table(measured[0].stages_ms, network.floor_ms, Text(_roof_text(network), "dim")))
+        roof = Text(_roof_text(network), "dim")
+        console.print(floor_table(measured[0].stages_ms, network.floor_ms, network.launches, roof))
     if options.against != "none":
         ours, other = measured
         console.print(comparison_table((engine.name, ours.stages_ms), (options.against, other.stages_ms)))
@@ -306,7 +319,9 @@ def _roof_text(network: Network) -> str:
     return (
         f"an estimate: every product, convolution and attention at what was reached here just now:\n"
         f"{roof.flop_per_s / 1e9:.0f} GFLOP/s in a large product, {roof.bytes_per_s / 1e9:.1f} GB/s in a "
-        f"large copy; nothing stays in a cache, element by element is free"
+        f"large copy; nothing stays in a cache, element by element is free. Launches are those of eager:\n"
+        f"a stage that is a captured graph is launched once"
+        + (f"\n{network.state.describe()}" if network.state else "")
     )
 
 

@@ -23,6 +23,15 @@ from svam_ros.networks.config import SvamConfig
 INSTRUCTION = "instruction"
 """The stage that runs once per instruction, not once per frame."""
 
+VIEWS = frozenset(
+    (
+        *("view", "_unsafe_view", "_reshape_alias", "expand", "permute", "transpose", "t", "select", "slice"),
+        *("split", "split_with_sizes", "squeeze", "unsqueeze", "unbind", "alias", "detach", "as_strided"),
+        *("chunk", "lift_fresh"),
+    )
+)
+"""Operations of torch's that look at a tensor in another way: nothing is launched for them."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -39,6 +48,8 @@ class StageCost:
     """What a stage cannot do without. What works element by element is not counted: it can be fused away."""
 
     operations: tuple[Operation, ...]
+    launches: int = 0
+    """Operations of the eager pass that launch something on a GPU: what a captured graph saves."""
 
     @property
     def gflop(self) -> float:
@@ -74,7 +85,7 @@ def count_stage_costs(config: SvamConfig) -> dict[str, StageCost]:
     def measure(stage: str) -> Iterator[None]:
         with _Counter() as counter, _WholeAttention(counter):
             yield
-        costs[stage] = StageCost(tuple(counter.operations))
+        costs[stage] = StageCost(tuple(counter.operations), counter.launches)
 
     with torch.no_grad():
         network = empty_network(config).to("meta").prepare_for_inference()
@@ -96,7 +107,10 @@ def count_stage_costs(config: SvamConfig) -> dict[str, StageCost]:
 
 
 class _WholeAttention(TorchFunctionMode):
-    """Notes attention as one operation: without memory it falls into parts, whose scores nobody writes."""
+    """Notes attention as one operation and one launch.
+
+    Without memory it falls into parts, whose scores nobody writes.
+    """
 
     def __init__(self, counter: _Counter) -> None:
         super().__init__()
@@ -105,12 +119,13 @@ class _WholeAttention(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
-        noted = len(self._counter.operations)
+        noted, launched = len(self._counter.operations), self._counter.launches
         out = func(*args, **(kwargs or {}))
         parts = self._counter.operations[noted:]
         del self._counter.operations[noted:]
         flop = sum(part.flop for part in parts)
         self._counter.operations.append(Operation(flop, sum(t.numel() for t in (*args[:3], out))))
+        self._counter.launches = launched + 1
         return out
 
 
@@ -120,10 +135,12 @@ class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.operations: list[Operation] = []
+        self.launches = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        self.launches += func.overloadpacket.__name__ not in VIEWS
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
             touched = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]

@@ -85,7 +85,10 @@ def _cost_cells(gflop: float | None, median_ms: float | None) -> list[str]:
 
 
 def floor_table(
-    stages_ms: Mapping[str, LatencySummary], floor_ms: Mapping[str, float], caption: Text
+    stages_ms: Mapping[str, LatencySummary],
+    floor_ms: Mapping[str, float],
+    launches: Mapping[str, int],
+    caption: Text,
 ) -> Table:
     """How near every stage came to the least time that the device needs for its arithmetic and its memory."""
     table = Table(
@@ -99,7 +102,7 @@ def floor_table(
         min_width=CAPTION_WIDTH - 10,
     )
     table.add_column("stage", no_wrap=True)
-    for heading in ("p50 ms", "least ms", "reached"):
+    for heading in ("p50 ms", "least ms", "reached", "launches"):
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in STAGES:
         row = stages_ms[stage]
@@ -108,7 +111,7 @@ def floor_table(
         if stage == "total":
             table.add_section()
         reached = f"{floor_ms[stage] / row.p50:.0%}"
-        cells = (milliseconds(row.p50), milliseconds(floor_ms[stage]), reached)
+        cells = (milliseconds(row.p50), milliseconds(floor_ms[stage]), reached, str(launches[stage]))
         table.add_row(stage.replace("_", " "), *cells)
     return table
 

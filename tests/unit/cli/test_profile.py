@@ -50,6 +50,9 @@ def test_random_weights_need_no_model_and_every_figure_is_in_the_file(tmp_path, 
     assert figures["gflop_per_s"]["total"] == pytest.approx(total)
     shown = capsys.readouterr().out
     assert f"{figures['gflop']['backbone']:.2f}" in shown
+    launches = figures["launches"]
+    assert launches["total"] == sum(launches[stage] for stage in network_stages - {"total"}) > 1000
+    assert str(launches["backbone"]) in shown.split("what the device could do")[1]
     assert f"{peak / weights:.3g} x the weights' {weights / 1e9:.2f} GB" in shown
 
 

@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 import torch
 from support.networks import CONFIG, random_inputs, random_network, token_ids
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from svam_ros.artifacts.network_loading import weight_shapes
 from svam_ros.engines.device_roof import DeviceRoof, measure_roof
-from svam_ros.engines.stage_cost import INSTRUCTION, Operation, StageCost, count_stage_costs
+from svam_ros.engines.stage_cost import (
+    INSTRUCTION,
+    Operation,
+    StageCost,
+    _Counter,
+    _WholeAttention,
+    count_stage_costs,
+)
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.presets import PRESETS
 from svam_ros.profiling.stage_timer import STAGES
@@ -83,6 +91,18 @@ def test_no_stage_multiplies_by_copies_of_its_weights():
         network(*inputs.as_tuple())
     assert seen.products > 50
     assert seen.repeated == []
+
+
+def test_attention_is_one_launch_and_a_view_is_none():
+    counter = _Counter()
+    with torch.device("meta"):
+        x = torch.zeros(1, 2, 5, 8)
+    with counter, _WholeAttention(counter):
+        functional.scaled_dot_product_attention(x, x, x)
+        x.transpose(1, 2).reshape(1, 5, 16)
+        x.view(2, 5, 8)
+        x + x
+    assert counter.launches == 3, "attention, the copy that reshape needs, and the sum"
 
 
 def test_every_stage_of_the_network_is_counted():
