@@ -75,6 +75,7 @@ DEVELOPMENT = [
     "mypy>=1.18",
     "psutil>=6.0",
     "pytest>=9.0",
+    "pytest-rerunfailures>=16.7",
     "pytest-timeout>=2.4",
     "pytest-xdist>=3.8",
     "rosbags>=0.11",

@@ -50,6 +50,7 @@ class OnnxRuntimeBackend:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # it warns of half-precision constants that it cannot fold
         self._shape = shape
         self._sessions: dict[str, Any] = {
             stage.name: _session(folder / f"{stage.name}.onnx", options) for stage in shape.stages
