@@ -47,7 +47,7 @@ from svam_ros.networks.input_checks import check_image, check_instruction, check
 from svam_ros.networks.reference_encoders import GeometricReference, ReferenceImage, SemanticReference
 from svam_ros.networks.svd_backbone import BackboneOutput, VideoBackbone
 from svam_ros.networks.text import TextEncoder
-from svam_ros.networks.unet_blocks import TextKeysValues
+from svam_ros.networks.unet_blocks import TextAttention
 from svam_ros.networks.uni_perceiver import UniPerceiver
 from svam_ros.networks.weight_constants import WeightConstants
 
@@ -63,13 +63,13 @@ class InstructionCondition:
     """``(batch, length, 2 * text width)``."""
     goal_token: Tensor
     """``(batch, 1, width of the action expert)``."""
-    keys_values: Mapping[str, TextKeysValues]
+    text_attention: Mapping[str, TextAttention]
     """The text as every transformer of the backbone sees it, under the transformer's name."""
 
     def rows(self, index: Tensor) -> InstructionCondition:
         """A batch with the instructions ``index`` ``(n,)`` of this one; differentiable."""
-        keys_values = {name: entry.rows(index) for name, entry in self.keys_values.items()}
-        return InstructionCondition(self.text_states[index], self.goal_token[index], keys_values)
+        text_attention = {name: entry.rows(index) for name, entry in self.text_attention.items()}
+        return InstructionCondition(self.text_states[index], self.goal_token[index], text_attention)
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Svam(nn.Module):
     ) -> Tensor:
         """Latents to features ``(batch, frames, tokens, feature_width)``."""
         output: BackboneOutput = self.video_backbone(
-            latent_noise, image_latents, condition.keys_values, self.constants.backbone
+            latent_noise, image_latents, condition.text_attention, self.constants.backbone
         )
         return output.features
 
@@ -262,7 +262,7 @@ class Svam(nn.Module):
             RuntimeError: the network was built without ``with_video_head``.
         """
         constants = self.constants.backbone
-        output = self.video_backbone(latent_noise, image_latents, condition.keys_values, constants)
+        output = self.video_backbone(latent_noise, image_latents, condition.text_attention, constants)
         video = self.video_backbone.predict_video(latent_noise, output, condition.text_states, constants)
         return output.features, video
 

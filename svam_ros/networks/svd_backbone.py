@@ -19,7 +19,7 @@ from torch.nn import functional
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.unet_blocks import (
     FoldedBiases,
-    TextKeysValues,
+    TextAttention,
     embed_frame_positions,
     fold_time,
     pass_inputs,
@@ -130,7 +130,7 @@ class VideoBackbone(nn.Module):
         self,
         noise: Tensor,
         image_latents: Tensor,
-        text: Mapping[str, TextKeysValues],
+        text: Mapping[str, TextAttention],
         constants: BackboneConstants,
     ) -> BackboneOutput:
         """One pass up to the second up block.
@@ -213,8 +213,8 @@ class VideoBackbone(nn.Module):
         """Names of the transformers, each of which sees the text in its own way."""
         return tuple(transformer_layers(self._blocks()))
 
-    def project_text(self, text_states: Tensor) -> dict[str, TextKeysValues]:
-        """Keys and values ``(batch, heads, n, d)`` of every cross-attention, by transformer."""
+    def project_text(self, text_states: Tensor) -> dict[str, TextAttention]:
+        """What every cross-attention needs of text states ``(batch, n, width)``, by transformer."""
         transformers = transformer_layers(self._blocks())
         return {name: project_text(layer, text_states) for name, layer in transformers.items()}
 

@@ -57,9 +57,9 @@ def frozen_features(
         text_states: ``(rows, length, 2 * text width)``.
         latent_noise: ``(rows, *latent_noise_shape)``.
     """
-    keys_values = network.video_backbone.project_text(text_states)
+    text = network.video_backbone.project_text(text_states)
     # The goal is the action expert's, which is trained: nothing here looks at it.
-    condition = InstructionCondition(text_states, text_states.new_empty(0), keys_values)
+    condition = InstructionCondition(text_states, text_states.new_empty(0), text)
     features = network.backbone(network.encode_image(images), condition, latent_noise)
     return features, network.decouple(features, network.references(images))
 

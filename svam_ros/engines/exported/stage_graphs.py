@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from svam_ros.networks.action_expert import GivenActions
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.svam import Foresight, References, Svam
-from svam_ros.networks.unet_blocks import TextKeysValues
+from svam_ros.networks.unet_blocks import TextAttention
 
 INSTRUCTION = "instruction"
 """The stage that runs once per instruction."""
@@ -136,28 +136,27 @@ def free_inputs(config: SvamConfig, tokens: tuple[Tensor, Tensor], *, seed: int 
 
 
 def _text_names(block: str) -> tuple[str, ...]:
-    return tuple(
-        f"text.{block}.{part}" for part in ("spatial_key", "spatial_value", "temporal_key", "temporal_value")
-    )
+    parts = ("spatial_scores", "spatial_values", "temporal_scores", "temporal_values")
+    return tuple(f"text.{block}.{part}" for part in parts)
 
 
 def _run_instruction(network: Svam, given: Named) -> Named:
     condition = network.encode_instruction(given["token_ids"], given["attention_mask"])
     values = {"goal_token": condition.goal_token}
-    for block, text in condition.keys_values.items():
-        parts = (text.spatial_key, text.spatial_value, text.temporal_key, text.temporal_value)
+    for block, text in condition.text_attention.items():
+        parts = (text.spatial_scores, text.spatial_values, text.temporal_scores, text.temporal_values)
         values |= dict(zip(_text_names(block), parts, strict=True))
     return values
 
 
 def _run_backbone(network: Svam, given: Named) -> Named:
-    keys_values = {
-        block: TextKeysValues(*(given[name] for name in _text_names(block)))
+    text = {
+        block: TextAttention(*(given[name] for name in _text_names(block)))
         for block in network.video_backbone.text_blocks
     }
     latents = network.encode_image(given["image"])
     constants = network.constants.backbone
-    output = network.video_backbone(given["latent_noise"], latents, keys_values, constants)
+    output = network.video_backbone(given["latent_noise"], latents, text, constants)
     return {"backbone_features": output.features}
 
 

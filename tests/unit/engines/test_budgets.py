@@ -19,8 +19,8 @@ from svam_ros.networks.presets import PRESETS
 GFLOP_A_FRAME = {"calvin": 4_950.0, "cobot": 4_950.0, "tiny": 15.0}
 
 LAUNCHES_AT_FULL_SIZE = {
-    "instruction": 242,
-    "backbone": 1060,
+    "instruction": 366,
+    "backbone": 1040,
     "references": 416,
     "decouplers": 200,
     "uni_perceiver": 133,

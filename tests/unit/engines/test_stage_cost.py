@@ -47,7 +47,9 @@ class CountedByHand(TorchFunctionMode):
         elif name == "scaled_dot_product_attention":
             query, key = args[:2]
             self._add(name, 2 * query.numel() * key.shape[-2])
-        elif name in ("conv3d", "matmul", "__matmul__", "bmm", "baddbmm", "addmm", "einsum"):
+        elif name in ("matmul", "__matmul__"):
+            self._add("matmul", result.numel() * args[0].shape[-1])
+        elif name in ("conv3d", "bmm", "baddbmm", "addmm", "einsum"):
             raise AssertionError(f"{name} is not counted here")
         return result
 
@@ -61,7 +63,7 @@ def test_counting_without_memory_agrees_with_counting_every_call():
     with torch.no_grad(), CountedByHand() as by_hand:
         network.encode_instruction(*(part[:1] for part in token_ids()))
         network(*inputs.as_tuple())
-    assert by_hand.flop.keys() == {"linear", "conv2d", "scaled_dot_product_attention"}
+    assert by_hand.flop.keys() == {"linear", "conv2d", "scaled_dot_product_attention", "matmul"}
     everything = sum(by_hand.flop.values())
     assert min(by_hand.flop.values()) > 1e-4 * everything  # a kind that was forgotten would be seen
     assert sum(count_gflop(CONFIG).values()) * 1e9 == pytest.approx(everything, rel=1e-6)
@@ -111,9 +113,11 @@ def test_every_stage_of_the_network_is_counted():
 
 
 def test_the_published_sizes_take_what_the_specification_counted():
-    """The specification counts 4944 GFLOP after all exact savings, in another way, with 10 actions."""
+    """The specification counts 4944 GFLOP, in another way, with 10 actions, and 89 less where the text is
+    multiplied into the projections of its attentions.
+    """
     gflop = count_gflop(PRESETS["calvin"])
-    assert sum(gflop.values()) == pytest.approx(4944, rel=2e-3)
+    assert sum(gflop.values()) == pytest.approx(4944 - 89, rel=2e-3)
     assert gflop["references"] == pytest.approx(47.1 + 81.2, rel=1e-3)
     assert gflop["decouplers"] == pytest.approx(886.9 + 924.5 - 15.1 - 40.3 - 23.6, rel=1e-3)
 

@@ -100,9 +100,9 @@ def test_the_action_expert_by_itself_refuses_the_same_joints(inputs):
     ],
 )
 def test_an_instruction_that_another_network_encoded_is_refused_by_layer(network, inputs, change, words):
-    layers = dict(inputs.condition.keys_values)
+    layers = dict(inputs.condition.text_attention)
     change(layers)
-    condition = dataclasses.replace(inputs.condition, keys_values=layers)
+    condition = dataclasses.replace(inputs.condition, text_attention=layers)
     with pytest.raises(InputError, match=words):
         network(*dataclasses.replace(inputs, condition=condition).as_tuple())
 
@@ -122,7 +122,7 @@ def test_constants_that_are_left_over_or_missing_are_refused_by_layer(network, i
     words = r"too many are \['up_blocks.9'\]" if left_over else rf"missing are \['{name}'\]"
     latents = network.encode_image(inputs.image)
     with pytest.raises(InputError, match=f"{table.replace('_', ' ')}: .*{words}"):
-        backbone(inputs.latent_noise, latents, inputs.condition.keys_values, wrong)
+        backbone(inputs.latent_noise, latents, inputs.condition.text_attention, wrong)
 
 
 @pytest.mark.parametrize("stranger", [-1, CONFIG.text.vocabulary_size])

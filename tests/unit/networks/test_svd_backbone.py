@@ -78,7 +78,7 @@ def test_features_and_video_are_those_of_diffusers_unet(network, diffusers_unet)
 def test_text_and_constants_bear_the_names_of_diffusers_layers(network, diffusers_unet):
     """They are paired by name, so the order of a table says nothing."""
     inputs = random_inputs(network)
-    backbone, text = network.video_backbone, inputs.condition.keys_values
+    backbone, text = network.video_backbone, inputs.condition.text_attention
     with torch.no_grad():
         constants = backbone.constants()
         latents = network.encode_image(inputs.image)
@@ -113,7 +113,7 @@ def test_every_sample_may_have_a_noise_level_of_its_own(network, diffusers_unet)
     with torch.no_grad():
         latents = network.encode_image(inputs.image)
         constants = backbone.constants(sigma)
-        output = backbone(inputs.latent_noise, latents, inputs.condition.keys_values, constants)
+        output = backbone(inputs.latent_noise, latents, inputs.condition.text_attention, constants)
         velocity = backbone.predict_velocity(output, inputs.condition.text_states, constants)
         repeated = latents[:, None].expand(-1, CONFIG.backbone.frames, -1, -1, -1)
         expected = diffusers_unet(
