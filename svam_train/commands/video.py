@@ -54,11 +54,10 @@ def run(options: Video) -> None:
     Raises:
         ValueError: options, data, weights or the run's folder do not do; the text says why.
     """
-    from accelerate import PartialState
-
     from svam_ros.networks.presets import PRESETS as NETWORKS
     from svam_train.stages.inheritance import TOKENIZER_FILE
     from svam_train.training.loop import train
+    from svam_train.training.processes import this_process
     from svam_train.training.run_folder import RunFolder
 
     recipe, config = options.recipe, NETWORKS[options.recipe.network]
@@ -71,7 +70,7 @@ def run(options: Video) -> None:
     facts = {"stage": "video", "recipe": asdict(recipe), "data": data.facts}
     folder = RunFolder(options.run, facts, parents)
     train(objective, recipe.training, folder, resume=options.resume)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         write_whole_text(options.run / TOKENIZER_FILE, tokenizer.to_json())
     tell(f"{folder.weights}: the video model; go on with 'svam-train decouplers'")
 

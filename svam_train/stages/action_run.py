@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from svam_ros.networks.svam import Svam
 from svam_ros.whole_files import write_whole_text
 from svam_train.episodes.batches import EpisodeRows
@@ -26,6 +24,7 @@ from svam_train.stages.inheritance import (
 )
 from svam_train.stages.instruction_texts import InstructionTexts
 from svam_train.training.loop import train
+from svam_train.training.processes import this_process
 from svam_train.training.run_folder import RunError, RunFolder, load_config
 
 STAGE = "actions"
@@ -105,7 +104,7 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
     if run.change is not None:
         config["change"] = dict(run.change.facts)
     train(objective, recipe.training, RunFolder(run.folder, config, {"parent": run.parent}), resume=resume)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         write_whole_text(run.folder / TOKENIZER_FILE, tokenizer.to_json())
         write_whole_text(run.folder / STATISTICS_FILE, statistics.to_json())
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from svam_ros.networks.config import SvamConfig
@@ -27,6 +26,7 @@ from svam_train.teachers.dinov2 import load_dinov2
 from svam_train.teachers.reference_teachers import reference_teachers
 from svam_train.teachers.teacher import Kind, PublicTeacher, Teachers
 from svam_train.training.loop import train
+from svam_train.training.processes import this_process
 from svam_train.training.run_folder import RunError, RunFolder, load_config, load_weights, write_json
 
 STAGE = "decouplers"
@@ -102,7 +102,7 @@ def train_decouplers(
     parents = {"video": run.video, "teachers": run.teachers, "beside": run.beside}
     folder = RunFolder(run.folder, facts, {role: path for role, path in parents.items() if path is not None})
     train(objective, recipe.training, folder, resume=resume)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         _write_quality(objective, folder, run.device)
 
 
@@ -195,7 +195,7 @@ def _kept_examples(
     }
     folder = run.examples or run.folder / _CACHE_FOLDER
     plan = ShardPlan(folder, identity, recipe.cached_examples, recipe.examples_per_shard)
-    state = PartialState()
+    state = this_process()
     clips = ClipBatches(data.training, data.tokenizer, frozen.network.config, recipe.frame_spacing)
     own = len(range(state.process_index, plan.shards, state.num_processes))
     if told is not None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, set_seed
+from accelerate.utils import DistributedType, parse_flag_from_env, set_seed
 from torch import Tensor
 
 from svam_train.recipes.training_settings import Precision
@@ -52,6 +52,15 @@ def make_accelerator(precision: Precision) -> Accelerator:
     if kind not in plain:
         raise RunError(f"{kind} is not supported; launch with one process, with several, or with FSDP")
     return accelerator
+
+
+def this_process() -> PartialState:
+    """Which of the processes this is: for what is done before and behind the loop.
+
+    Whoever asks accelerate first decides for the whole process what it is one of; it looks at the launcher's
+    wish for a CPU only where it is told to.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _fast_precision() -> Precision:

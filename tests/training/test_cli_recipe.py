@@ -1,11 +1,18 @@
 """From demonstrations to a model that runs, by the commands alone, as the main help lists them."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from support.action_runs import demonstrations
 from support.made_up_demonstrations import INSTRUCTIONS
+from support.run_records import metric_lines
 
 from svam_ros.artifacts.model_directory import open_model
 from svam_ros.engines import create_engine
@@ -13,6 +20,7 @@ from svam_ros.types import ArmState, CameraFrame, Observation
 from svam_train.cli import EXIT_REFUSED, main
 from svam_train.recipes.teachers import PRESETS as TEACHERS
 
+ROOT = Path(__file__).parents[2]
 BRIEF = [
     *("--recipe.training.steps", "2", "--recipe.training.batch-size", "2"),
     *("--recipe.training.evaluate-every", "2", "--recipe.training.pictures-every", "2"),
@@ -87,6 +95,37 @@ def test_a_stage_is_not_begun_again_by_accident_but_resumed_on_demand(made, monk
     assert main([*STAGES[1], "--resume", "--recipe.training.learning-rate", "0.5"]) == EXIT_REFUSED
     rate = TEACHERS["tiny"].training.learning_rate
     assert f"recipe.training.learning_rate ({rate:g} there, 0.5 now)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", STAGES, ids=lambda command: command[0])
+def test_two_processes_do_every_stage_as_one_does(made, tmp_path, command):
+    """The same rows in the same batches: sums are taken in another order, which two steps hardly show."""
+    stage, runs = command[0], tmp_path / "runs"
+    where = ["--runs", str(runs)] if stage == "foundations" else ["--run", str(runs / stage)]
+    options = [*command, *PARENTS.get(stage, []), *where, "--data.path", "runs/demonstrations"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, "-m", "--", "svam_train.cli", *options],
+        cwd=made,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    (double,) = runs.rglob("finished.json")
+    single = made / "runs" / RUNS[STAGES.index(command)]
+    assert json.loads(double.read_text())["processes"] == 2
+    for ours, theirs in zip(metric_lines(double.parent), metric_lines(single), strict=True):
+        assert ours["training"] == pytest.approx(theirs["training"], rel=1e-4)
+        assert ours.get("held_out", {}) == pytest.approx(theirs.get("held_out", {}), rel=1e-2)
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (double.parent, single))
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        torch.testing.assert_close(ours[name], weight, rtol=1e-3, atol=2e-5, msg=name)
 
 
 @pytest.mark.slow
