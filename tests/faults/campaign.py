@@ -25,7 +25,6 @@ from faults.replaced_rig import ReplacedRig
 from faults.row import NotHere, Row
 from faults.table import TABLE
 from faults.tally import Tally
-from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 
 
@@ -78,8 +77,8 @@ def main() -> int:
     arguments.report.mkdir(parents=True, exist_ok=True)
     tallies: dict[str, Tally] = {}
     of_others = frozenset(segments())
-    with claim_domain_id() as domain_id, tempfile.TemporaryDirectory() as folder:
-        os.environ.update(ros_environment(domain_id) | {"ROS_LOG_DIR": folder})
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ROS_LOG_DIR"] = folder
         try:
             run(rows, arguments.trials, Path(folder), tallies)
         except KeyboardInterrupt:

@@ -1,17 +1,22 @@
 """A trial that failed takes the rig with it; a trial that this machine cannot make does not."""
 
+import os
+
 import pytest
 
 from faults import replaced_rig
 from faults.replaced_rig import ReplacedRig
 from faults.row import NotHere
+from svam_ros.bringup.ros_environment import ros_environment
 
 
 class Rig:
     made = 0
 
-    def __init__(self, folder, _environment):
+    def __init__(self, folder, environment):
         assert folder.is_dir()
+        self.domain = environment["ROS_DOMAIN_ID"]
+        assert os.environ["ROS_DOMAIN_ID"] == self.domain
         Rig.made += 1
         self.number, self.is_open = Rig.made, True
 
@@ -23,7 +28,11 @@ class Rig:
 def rig(monkeypatch, tmp_path):
     monkeypatch.setattr(replaced_rig, "FaultRig", Rig)
     monkeypatch.setattr(Rig, "made", 0)
-    return ReplacedRig(tmp_path)
+    for name in ros_environment(0):
+        monkeypatch.setenv(name, "")
+    rig = ReplacedRig(tmp_path)
+    yield rig
+    rig.close()
 
 
 def test_one_rig_serves_all_trials_that_pass(rig):
@@ -40,7 +49,9 @@ def test_after_a_failed_trial_everything_is_new(rig, error):
     with pytest.raises(type(error)):
         rig.trial(fail)
     assert not first.is_open
-    assert rig.trial(lambda it: it.number) == 2
+    number, domain = rig.trial(lambda it: (it.number, it.domain))
+    assert number == 2
+    assert domain != first.domain
 
 
 def test_what_cannot_be_tried_here_has_done_no_harm(rig):

@@ -10,7 +10,7 @@ import pytest
 from faults.replaced_rig import ReplacedRig
 from faults.row import NotHere, Row
 from faults.table import TABLE
-from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
+from svam_ros.bringup.ros_environment import ros_environment
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.nodes.robot_operator import OperatorError
 
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.slow
 def rig(tmp_path_factory) -> Iterator[ReplacedRig]:
     """For all rows: each prepares what it needs."""
     of_others = frozenset(segments())
-    with pytest.MonkeyPatch.context() as patch, claim_domain_id() as domain_id:
-        patch.delenv("ROS_DOMAIN_ID", raising=False)
-        folder = tmp_path_factory.mktemp("faults")
-        for name, value in {**ros_environment(domain_id), "ROS_LOG_DIR": str(folder / "ros")}.items():
-            patch.setenv(name, value)
+    folder = tmp_path_factory.mktemp("faults")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ros_environment(0):
+            patch.setenv(name, "")  # what the rigs set is undone at the end
+        patch.setenv("ROS_LOG_DIR", str(folder / "ros"))
         rig = ReplacedRig(folder)
         yield rig
         rig.close()
