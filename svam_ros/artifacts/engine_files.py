@@ -36,8 +36,12 @@ from svam_ros.whole_files import write_through
 
 RECORD_FILE = "engine.json"
 
-NETWORK_VERSION = 1
-"""Counts up whenever ``svam_ros.networks`` makes something else of the same weights and configuration."""
+NETWORK_VERSION = 2
+"""Counts up whenever ``svam_ros.networks`` makes something else of the same weights and configuration, or its
+stages hand other tensors to each other.
+
+2: of the text the backbone takes what its attentions made of it, no longer keys and values.
+"""
 
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 

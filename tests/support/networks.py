@@ -82,6 +82,19 @@ def as_on_the_cobot(config: SvamConfig) -> SvamConfig:
     return dataclasses.replace(config, references=references)
 
 
+def with_larger_pictures(config: SvamConfig) -> SvamConfig:
+    """Of 64 pixels: with the usual 32 the deepest grid is one pixel and a group norm there has two numbers.
+
+    Two normalised numbers are 1 and -1, so where they are almost equal rounding decides their signs: single
+    precision was then 1.7e-2 wrong in one picture of twelve. TensorRT refuses groups of a single number.
+    """
+    return dataclasses.replace(
+        config,
+        image_encoder=dataclasses.replace(config.image_encoder, image_size=64),
+        references=dataclasses.replace(config.references, image_size=112),
+    )
+
+
 def random_network(config: SvamConfig = CONFIG, *, seed: int = 0, with_video_head: bool = False) -> Svam:
     torch.manual_seed(seed)
     return Svam(config, with_video_head=with_video_head).eval()

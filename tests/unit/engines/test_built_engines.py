@@ -21,6 +21,7 @@ from support.networks import (
     observation,
     save_random_model,
     with_expert,
+    with_larger_pictures,
 )
 
 from svam_ros.artifacts.engine_files import (
@@ -87,7 +88,7 @@ def unbuilt(tmp_path_factory):
 
     Weights as torch initialises them make single precision itself 2e-4 wrong: norms of almost nothing.
     """
-    config = as_on_the_cobot(with_expert(CONFIG, longest_prefix=2))
+    config = with_larger_pictures(as_on_the_cobot(with_expert(CONFIG, longest_prefix=2)))
     network = give_weights(empty_network(config), seeded_weights(weight_shapes(config), seed=0))
     return save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
 

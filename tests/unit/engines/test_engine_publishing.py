@@ -7,13 +7,14 @@ around them. Real libraries are in ``test_built_engines`` and ``test_tensorrt``.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
-from support.networks import observation, save_random_model
+from support.networks import CONFIG, observation, save_random_model
 
 from svam_ros.artifacts import engine_files
 from svam_ros.artifacts.engine_files import (
@@ -216,6 +217,12 @@ def test_a_newer_network_code_is_another_network(kind, model, monkeypatch):
     monkeypatch.setattr(engine_files, "NETWORK_VERSION", engine_files.NETWORK_VERSION + 1)
     with pytest.raises(EngineMismatch, match="was built for network_sha256"):
         create_engine("openvino", model.path)
+
+
+def test_other_tensors_between_stages_are_a_newer_network():
+    """Else an engine built before the change is loaded after it, and fails in its library's own words."""
+    handed_on = hashlib.sha256(repr(pass_shape(empty_network(CONFIG))).encode()).hexdigest()[:16]
+    assert (engine_files.NETWORK_VERSION, handed_on) == (2, "67b8e9a07579a27c"), "count NETWORK_VERSION up"
 
 
 def test_a_damaged_engine_does_not_stand_before_a_sound_one(kind, model):

@@ -15,6 +15,7 @@ from support.networks import (
     observation,
     save_random_model,
     with_expert,
+    with_larger_pictures,
 )
 
 from svam_ros.artifacts.engine_files import EngineFilesError, EngineMismatch, engine_identity, find_engine
@@ -45,16 +46,8 @@ def gpu():
 
 @pytest.fixture(scope="module")
 def built(gpu, tmp_path_factory):
-    """A model with an engine for a 3090; building was interrupted while the last stage was compiled.
-
-    Larger pictures than elsewhere in the tests: TensorRT normalises no group of a single number.
-    """
-    config = as_on_the_cobot(with_expert(CONFIG, longest_prefix=2))
-    config = dataclasses.replace(
-        config,
-        image_encoder=dataclasses.replace(config.image_encoder, image_size=64),
-        references=dataclasses.replace(config.references, image_size=112),
-    )
+    """A model with an engine for a 3090; building was interrupted while the last stage was compiled."""
+    config = with_larger_pictures(as_on_the_cobot(with_expert(CONFIG, longest_prefix=2)))
     network = give_weights(empty_network(config), seeded_weights(weight_shapes(config), seed=0))
     model = save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
     kind = engine_kinds.ENGINE_KINDS["tensorrt"]
