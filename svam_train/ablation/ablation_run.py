@@ -33,7 +33,7 @@ from svam_train.recipes.ablation import VARIANTS, AblationPlan, Variant
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.action_run import STAGE as ACTIONS_STAGE
 from svam_train.stages.action_run import ActionRun, NetworkChange, Told, train_actions
-from svam_train.stages.frozen_features import check_room, feature_bytes
+from svam_train.stages.frozen_features import check_feature_room, feature_bytes
 from svam_train.training.progress_bar import progress_bar
 from svam_train.training.run_folder import RunFolder
 
@@ -128,7 +128,7 @@ def check_room_for_features(recipe: ActionRecipe, run: AblationRun) -> None:
     sets = len({run.parents.of(VARIANTS[name]) for name in run.plan.variants})
     sides = (run.training, run.held_out)
     needed = sets * sum(feature_bytes(EpisodeRows(side), recipe.config) for side in sides)
-    check_room(run.features, needed)
+    check_feature_room(run.features, needed)
 
 
 def _config(recipe: ActionRecipe, run: AblationRun) -> dict[str, Any]:

@@ -125,10 +125,14 @@ def _encoded(
 
     from svam_train.stages.latent_cache import encode_rows, latent_bytes, load_image_encoder
     from svam_train.stages.video import VideoData
+    from svam_train.training.resources import check_room
 
     needed = sum(latent_bytes(rows, config) for rows in (data.training, data.held_out))
     fits = needed < _MEMORY_SHARE * psutil.virtual_memory().available
     folder = options.latents or (None if fits else options.run / "latents")
+    if folder is not None:
+        way_out = "make room, or name another folder with --latents"
+        check_room("latents of all pictures", needed, folder, way_out)
     encoder = load_image_encoder(config, start).to(process_device())
     parts: list[EncodedRows] = []
     for rows in (data.training, data.held_out):

@@ -14,7 +14,7 @@ from svam_train.episodes.episodes import EpisodeSet
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.actions import ActionObjective, ActionRows, action_network
-from svam_train.stages.frozen_features import cache_features, check_room, feature_bytes
+from svam_train.stages.frozen_features import cache_features, check_feature_room, feature_bytes
 from svam_train.stages.inheritance import (
     STATISTICS_FILE,
     TOKENIZER_FILE,
@@ -86,7 +86,7 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
     kept = (run.features or run.folder / "features") if recipe.features == "disk" else None
     both = [EpisodeRows(episodes) for episodes in (run.training, run.held_out)]
     if recipe.features != "none":
-        check_room(kept, sum(feature_bytes(rows, recipe.config) for rows in both))
+        check_feature_room(kept, sum(feature_bytes(rows, recipe.config) for rows in both))
     sides = []
     for rows in both:
         texts = InstructionTexts(rows.instructions, tokenizer, network)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,11 +26,10 @@ from svam_train.episodes.stored_rows import stored_rows
 from svam_train.stages.instruction_texts import InstructionTexts
 from svam_train.stages.pictures_at_once import pictures_at_once
 from svam_train.teachers.teacher import weights_fingerprint
-from svam_train.training.run_folder import RunError
+from svam_train.training.resources import KEPT_SUFFIX, check_room
 
 PARTS = ("features", "semantic", "geometric")
 _HALF_BYTES = 2
-_SUFFIX = ".npz"
 
 Features = Mapping[str, Rows]
 """By :data:`PARTS`, each ``(pictures, frames, tokens, width)`` float16, as weights are published."""
@@ -98,7 +95,7 @@ def feature_bytes(rows: EpisodeRows, config: SvamConfig) -> int:
     return len(rows) * config.backbone.frames * config.grid**2 * width * _HALF_BYTES
 
 
-def check_room(folder: Path | None, needed: int) -> None:
+def check_feature_room(folder: Path | None, needed: int) -> None:
     """Before anything is computed.
 
     Args:
@@ -108,20 +105,11 @@ def check_room(folder: Path | None, needed: int) -> None:
     Raises:
         RunError: the disk or the memory has too little room.
     """
-    if folder is None:
-        free, there = int(psutil.virtual_memory().available), 0
-        way_out = "keep them on disk with --recipe.features disk"
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        there = sum(path.stat().st_size for path in folder.glob(f"*{_SUFFIX}"))
+    way_out = "keep them on disk with --recipe.features disk"
+    if folder is not None:
         way_out = "make room, or name another folder with --features"
-    if needed - there > free:
-        raise RunError(
-            f"features of all pictures take {needed / 1e9:.1f} GB, of which {there / 1e9:.1f} GB are there, "
-            f"and {free / 1e9:.1f} GB are free {'in memory' if folder is None else f'in {folder}'}; "
-            f"{way_out}, or compute them anew at every step with --recipe.features none"
-        )
+    anew = "compute them anew at every step with --recipe.features none"
+    check_room("features of all pictures", needed, folder, f"{way_out}, or {anew}")
 
 
 def cache_features(
@@ -206,7 +194,7 @@ def _write(path: Path, features: Mapping[str, NDArray[np.float16]]) -> None:
 def _shard(folder: Path, episode: Episode, fingerprint: str) -> Path:
     """Named by all that decides what is in it."""
     content = hashlib.sha256(episode_digest(episode) + fingerprint.encode()).hexdigest()
-    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', episode.identity)}_{content[:16]}{_SUFFIX}"
+    return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', episode.identity)}_{content[:16]}{KEPT_SUFFIX}"
 
 
 def _frozen_fingerprint(network: Svam) -> str:

@@ -26,6 +26,7 @@ from svam_train.episodes.episodes import DataError, Episode, Rows
 from svam_train.episodes.stored_rows import stored_rows
 from svam_train.stages.pictures_at_once import pictures_at_once
 from svam_train.teachers.teacher import weights_fingerprint
+from svam_train.training.resources import KEPT_SUFFIX
 from svam_train.training.run_folder import RunError
 
 _PICTURES_HASHED_AT_ONCE = 32
@@ -147,7 +148,7 @@ def _shard(folder: Path, episode: Episode, fingerprint: str) -> Path:
         pictures = np.arange(first, min(first + _PICTURES_HASHED_AT_ONCE, len(episode)))
         digest.update(np.ascontiguousarray(episode.images[pictures]).data)
     readable = re.sub(r"[^A-Za-z0-9_.-]", "_", episode.identity)
-    return folder / f"{readable}-{digest.hexdigest()[:16]}.npz"
+    return folder / f"{readable}-{digest.hexdigest()[:16]}{KEPT_SUFFIX}"
 
 
 def _sound_shard(path: Path) -> Rows | None:

@@ -13,6 +13,9 @@ import torch
 from svam_train.recipes.training_settings import TrainingSettings
 from svam_train.training.run_folder import RunError
 
+KEPT_SUFFIX = ".npz"
+"""Of the archives in which something is kept for the pictures of an episode."""
+
 _GIB = float(1 << 30)
 _FLOAT_BYTES = 4
 _SAVED_PER_WEIGHT = 4
@@ -74,6 +77,31 @@ def check_memory(needs: Needs, device: torch.device) -> Iterator[str]:
         yield (
             f"weights, gradients, averages and the optimizer's moments take {_size(needs.memory)} beside the "
             f"activations, but only {_size(free)} are free on {device}; train on more devices with FSDP"
+        )
+
+
+def check_room(what: str, needed: int, folder: Path | None, way_out: str) -> None:
+    """Before anything is computed that will be kept for all pictures.
+
+    Args:
+        what: what is kept, in words.
+        needed: what all of it takes, bytes.
+        folder: where; archives that are there already count. ``None``: in memory.
+        way_out: what to do where there is too little.
+
+    Raises:
+        RunError: the disk or the memory has too little room.
+    """
+    if folder is None:
+        free, there = int(psutil.virtual_memory().available), 0
+    else:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        free = shutil.disk_usage(nearest).free
+        there = sum(path.stat().st_size for path in folder.glob(f"*{KEPT_SUFFIX}"))
+    if needed - there > free:
+        raise RunError(
+            f"{what} take {_size(needed)}, of which {_size(there)} are there, and {_size(free)} are free "
+            f"in {folder or 'memory'}; {way_out}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from svam_train.episodes.open_settings import OpenSettings
 from svam_train.recipes import actions, decouplers
 from svam_train.recipes import video as video_recipes
 from svam_train.recipes.autoencoder import AutoencoderRecipe
+from svam_train.stages import latent_cache
 from svam_train.stages.inheritance import inherited_tokenizer
 from svam_train.training.run_folder import RunError, load_weights
 
@@ -134,6 +136,15 @@ def test_many_latents_go_to_the_runs_folder_and_give_the_same(runs, tmp_path, mo
     assert len(list((tmp_path / "video" / "latents").glob("*.npz"))) == 8
     same, ours = load_weights(tmp_path / "video"), load_weights(folder / "video")
     assert all(torch.equal(same[name], value) for name, value in ours.items())
+
+
+def test_latents_that_would_not_fit_are_refused_before_anything_is_encoded(runs, tmp_path, monkeypatch):
+    _, options = runs
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, 100))
+    monkeypatch.setattr(latent_cache, "encode_episode", None)
+    kept_apart = dataclasses.replace(options, run=tmp_path / "video", latents=tmp_path / "latents")
+    with pytest.raises(RunError, match=r"latents of all pictures take .* name another folder with --latents"):
+        video.run(kept_apart)
 
 
 @pytest.mark.parametrize(

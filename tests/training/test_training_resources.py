@@ -10,7 +10,7 @@ import torch
 from support.made_up_training import SETTINGS, MadeUpObjective
 
 from svam_train.training.loop import train
-from svam_train.training.resources import check_disk, check_memory, needs_of
+from svam_train.training.resources import check_disk, check_memory, check_room, needs_of
 from svam_train.training.run_folder import RunError, RunFolder
 
 NEEDS = needs_of(1_000_000)
@@ -59,6 +59,26 @@ def test_too_little_memory_gets_a_warning(monkeypatch):
     assert "take 19.07 MiB beside the activations, but only 18.12 MiB are free on cpu" in sentence
     assert "FSDP" in sentence
     assert not list(check_memory(needs_of(1_000_000, shards=2), torch.device("cpu")))
+
+
+def test_what_is_kept_for_all_pictures_has_to_fit(tmp_path, free_disk):
+    folder = tmp_path / "not" / "there"
+    free_disk(1_000_000)
+    check_room("latents", 1_000_000, folder, "make room")
+    with pytest.raises(RunError, match=r"latents take 0.95 MiB, of which 0.00 MiB are there, and 0.95"):
+        check_room("latents", 1_000_001, folder, "make room")
+    assert not folder.parent.exists()
+    folder.mkdir(parents=True)
+    (folder / "episode.npz").write_bytes(b"0")
+    check_room("latents", 1_000_001, folder, "make room")
+
+
+def test_what_is_kept_in_memory_has_to_fit(monkeypatch):
+    Memory = namedtuple("Memory", "available")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(100))
+    check_room("features", 100, None, "keep them on disk")
+    with pytest.raises(RunError, match="free in memory; keep them on disk"):
+        check_room("features", 101, None, "keep them on disk")
 
 
 def test_needs_are_those_of_a_real_checkpoint(tmp_path):
