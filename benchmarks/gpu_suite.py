@@ -100,7 +100,7 @@ def steps(options: Options) -> tuple[Step, ...]:
         step(
             "profile",
             f"{svam} profile --model {preset} --random-weights --device {device} --engine {fast} "
-            f"--against eager --repeats {repeats} --trace {trace}",
+            f"--against plain --repeats {repeats} --trace {trace}",
             240.0,
             figures=True,
         ),
@@ -122,6 +122,12 @@ def steps(options: Options) -> tuple[Step, ...]:
             "soak",
             f"-m benchmarks.forward_soak --engine {fast} --device {device} --passes {passes}",
             120.0,
+        ),
+        step(
+            "training_steps",
+            f"-m benchmarks.full_size_steps --config {'tiny' if rehearse else 'cobot'} --device {device}",
+            180.0,
+            figures=True,
         ),
     )
 

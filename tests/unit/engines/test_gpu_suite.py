@@ -13,7 +13,7 @@ import pytest
 import torch
 import tyro
 
-from benchmarks import forward_soak, gpu_suite, kernel_times
+from benchmarks import forward_soak, full_size_steps, gpu_suite, kernel_times
 from benchmarks.gpu_suite import Options, Step, main, run_step, steps
 from svam_ros.cli.main import COMMANDS
 from svam_ros.parameters import check_options
@@ -38,7 +38,11 @@ gpu_suite.steps = lambda _: (
 sys.exit(gpu_suite.main(gpu_suite.Options(out=Path({out!r}), rehearse=True)))
 """
 
-PARSERS = {"benchmarks.kernel_times": kernel_times.Options, "benchmarks.forward_soak": forward_soak.Options}
+PARSERS = {
+    "benchmarks.kernel_times": kernel_times.Options,
+    "benchmarks.forward_soak": forward_soak.Options,
+    "benchmarks.full_size_steps": full_size_steps.Options,
+}
 
 
 @pytest.mark.parametrize("rehearse", [False, True])
