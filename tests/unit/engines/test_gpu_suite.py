@@ -58,7 +58,9 @@ def test_every_step_is_a_command_with_options_that_it_knows(rehearse, tmp_path):
             options_class, words = getattr(importlib.import_module(name), attribute), words[1:]
         else:
             options_class = PARSERS[module]
-        check_options(tyro.cli(options_class, args=words))
+        options = tyro.cli(options_class, args=words)
+        if options_class is not full_size_steps.Options:  # which checks itself
+            check_options(options)
 
 
 def test_a_step_leaves_its_log_and_its_figures(tmp_path):
