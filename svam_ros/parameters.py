@@ -25,8 +25,9 @@ EngineName = Literal["eager", "compiled", "openvino", "tensorrt", "scripted"]
 DeviceName = Literal["cpu", "cuda"]
 """Where a network can run."""
 
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-"""In which precision a network can run; ``auto`` leaves it to the device and the network's size."""
+DtypeName = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+"""In which precision a network can run; ``auto`` leaves it to the device and the network's size. ``int8`` is
+for engine ``tensorrt``: layers that can bear it in eight bits."""
 
 ExecutionModeName = Literal["auto", "sync", "append", "aligned", "prefix"]
 """The ways of :mod:`svam_ros.control.execution_mode`; ``auto`` is the best that horizon and latency carry."""

@@ -16,7 +16,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from dacite import Config, DaciteError, from_dict
@@ -77,9 +77,9 @@ class EngineIdentity:
     def differences(self, here: EngineIdentity) -> list[str]:
         """What it was built for, where that is not what is here."""
         return [
-            f"{field.name} {getattr(self, field.name)}, here it is {getattr(here, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(here, field.name)
+            f"{entry.name} {getattr(self, entry.name)}, here it is {getattr(here, entry.name)}"
+            for entry in fields(self)
+            if getattr(self, entry.name) != getattr(here, entry.name)
         ]
 
     def digest(self) -> str:
@@ -92,6 +92,7 @@ class EngineIdentity:
         command = ["svam", "build-engine", "--model", model.name if shipped else str(model)]
         command += ["--engine", self.engine, "--precision", self.precision]
         command += [] if self.target == "cpu" else ["--target", self.target]
+        command += ["--calibration", "EPISODE.mcap"] if self.precision == "int8" else []
         return shlex.join(command) + (" --out FOLDER" if shipped else "")
 
 
@@ -111,6 +112,10 @@ class EngineRecord:
     """What ran the graphs when they were compared with the network: the engine's library, or another."""
     deviations: dict[str, float]
     """As :data:`svam_ros.engines.accuracy.OUTPUTS`: how far from the network in single precision."""
+    quantized_layers: int = 0
+    """That compute in eight bits."""
+    kept_groups: list[str] = field(default_factory=list)
+    """Groups of layers that could not without leaving the accuracy table, the most sensitive first."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def _plan(name: str, model: EngineModel, device: DeviceName, dtype: DtypeName, t
 
     if name in ENGINE_KINDS:
         dtype = chosen_precision(ENGINE_KINDS[name], dtype)
+    elif dtype == "int8":
+        raise ValueError(f"engine '{name}' does not run in int8; 'tensorrt' does, once it is built so")
     return plan_run(model.manifest, device, dtype, threads)
 
 

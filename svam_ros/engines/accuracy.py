@@ -7,6 +7,9 @@ image, noise and weights, against float32 in torch. Rounding of the weights is p
 Few channels average little rounding out, so small networks such as ``tiny`` have limits of their own. For
 published widths ``docs/accuracy.md`` has the figures and ``benchmarks/precision.py`` measures them, with
 random weights. A constant kept in too short a format costs more than what is left to the limits.
+
+``int8`` is what is asked of engines of which some layers compute in eight bits: as much as of bfloat16, whose
+numbers have as many. How many layers that leaves is found out for every model.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ OUTPUTS = ("backbone_features", "semantic_foresight", "geometric_foresight", "co
 IN_SINGLE_PRECISION = dict.fromkeys(OUTPUTS, 5e-5)
 """For libraries other than torch in float32: sums in another order, and convolutions by other algorithms."""
 
-LARGEST_JOINT_DEVIATION_RAD = {"float32": 1e-3, "float16": 5e-3, "bfloat16": 3e-2}
+LARGEST_JOINT_DEVIATION_RAD = {"float32": 1e-3, "float16": 5e-3, "bfloat16": 3e-2, "int8": 2e-2}
 """Of any arm joint in any step of a chunk. 5 mrad are 3 mm at a reach of 0.6 m."""
 
 Limits = dict[str, dict[str, float]]
@@ -39,6 +42,7 @@ AT_PUBLISHED_WIDTHS: Limits = {
         "actions": 2e-3,
     },
     "bfloat16": dict.fromkeys(OUTPUTS, 2e-2),
+    "int8": dict.fromkeys(OUTPUTS, 2e-2),
 }
 """For ``calvin`` and ``cobot``."""
 
@@ -52,6 +56,13 @@ AT_SMALL_WIDTHS: Limits = {
         "actions": 3e-3,
     },
     "bfloat16": {
+        "backbone_features": 3e-2,
+        "semantic_foresight": 3e-2,
+        "geometric_foresight": 3e-2,
+        "context_tokens": 2e-2,
+        "actions": 2e-2,
+    },
+    "int8": {
         "backbone_features": 3e-2,
         "semantic_foresight": 3e-2,
         "geometric_foresight": 3e-2,
@@ -102,5 +113,5 @@ def exceeded(limits: Limits, dtype: str, deviations: dict[str, float]) -> list[s
 
 
 def compared_dtypes() -> dict[str, torch.dtype]:
-    """The formats of the table that are shorter than single precision, as torch names them."""
-    return {name: getattr(torch, name) for name in AT_PUBLISHED_WIDTHS if name != "float32"}
+    """The formats that torch computes in and that are shorter than single precision, by their names."""
+    return {name: getattr(torch, name) for name in ("float16", "bfloat16")}

@@ -48,7 +48,9 @@ class RunPlan:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch names it."""
+        """The precision as torch names it; of int8 that of the layers which stay out of it."""
+        if self.dtype_name == "int8":
+            return torch.float16 if self.device.type == "cuda" else torch.float32
         return DTYPES[self.dtype_name]
 
     @property

@@ -1,4 +1,4 @@
-"""From a model directory to an engine in it: export, build, compare, publish.
+"""From a model directory to an engine in it: export, quantise if asked to, build, compare, publish.
 
 What a kill leaves is gone on with: finished graphs lie in a folder below ``engines/`` whose name says what
 they were made of.
@@ -6,17 +6,13 @@ they were made of.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -29,8 +25,15 @@ from svam_ros.artifacts.engine_files import (
     engine_identity,
     publish_engine,
 )
-from svam_ros.artifacts.model_directory import ENGINES_FOLDER, ModelDirectory, file_sha256
+from svam_ros.artifacts.model_directory import ModelDirectory, file_sha256
 from svam_ros.artifacts.network_loading import count_weights
+from svam_ros.engines.exported.calibration import Inputs, calibration_inputs
+from svam_ros.engines.exported.eight_bits import (
+    EIGHT_BITS,
+    EightBitWork,
+    calibration_digest,
+    refuse_too_few,
+)
 from svam_ros.engines.exported.engine_kinds import (
     COMPILED_SUFFIX,
     BuildRefused,
@@ -41,13 +44,13 @@ from svam_ros.engines.exported.engine_kinds import (
 )
 from svam_ros.engines.exported.graph_backend import GraphBackend, GraphLoadError
 from svam_ros.engines.exported.onnx_export import (
-    EXPORT_LIBRARIES,
     EXTERNAL_SUFFIX,
-    OPSET,
     check_export_libraries,
     export_stage,
 )
 from svam_ros.engines.exported.onnxruntime_backend import OnnxRuntimeBackend, onnxruntime_library
+from svam_ros.engines.exported.quantization import check_quantization_library
+from svam_ros.engines.exported.quantization_search import Quantized
 from svam_ros.engines.exported.reference_case import (
     REFERENCE_FILE,
     EngineInaccurate,
@@ -66,9 +69,11 @@ from svam_ros.engines.exported.stage_graphs import (
     stage_graphs,
 )
 from svam_ros.engines.exported.tensorrt_build import CURRENT, TensorRtError
+from svam_ros.engines.exported.work_folder import work_folder
 from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES
 from svam_ros.parameters import DtypeName
 from svam_ros.profiling.memory import available_bytes
+from svam_ros.types import Observation
 from svam_ros.whole_files import whole_file
 
 Report = Callable[[str], None]
@@ -86,13 +91,17 @@ class BuildRequest:
     """``auto``: the library's first."""
     threads: int = 1
     """CPU threads for the comparison."""
+    observations: tuple[Observation, ...] = ()
+    """What the robot sees, for int8: there the ranges of activations come from."""
 
 
 def build_engine(model: ModelDirectory, request: BuildRequest, report: Report) -> EngineFiles:
     """Build an engine of a model, compare it with the network, and put it into the model directory.
 
     Raises:
-        BuildRefused: the library does not build that, or another process is building it.
+        BuildRefused: the library does not build that, another process is building it, or there are too few
+            observations for int8.
+        PredictionRefused: the model cannot take one of the observations.
         ImportError: a library is not installed.
         ExportError: a stage cannot be written as a graph.
         TensorRtError: a stage cannot be compiled.
@@ -107,22 +116,26 @@ def build_engine(model: ModelDirectory, request: BuildRequest, report: Report) -
     if kind.here() != target:
         onnxruntime_library()  # would be missed only after the last stage is compiled
     identity = engine_identity(model, kind.name, library, target, precision)
+    inputs = _calibration(model, precision, request.observations)
     _refuse_without_memory(model)
     started = time.monotonic()
-    with _work_folder(model, identity, kind.graph_precisions[precision]) as work:
-        build = _Build(model, kind, identity, work, request.threads, report)
+    with work_folder(model, identity, kind.graph_precisions[precision], calibration_digest(inputs)) as work:
+        build = _Build(model, kind, identity, work, inputs, request.threads, report)
         graphs = build.export()
+        quantized = build.quantize(graphs)
         compiled = build.compile(graphs)
         checked_by, deviations = build.compare(graphs)
-        files = {path.name: path for path in (*compiled, work / REFERENCE_FILE)}
+        files = {path.name: path for path in (*compiled, build.sources / REFERENCE_FILE)}
         record = EngineRecord(
             identity=identity,
-            graphs={graph.shape.name: _graph_hash(work, graph) for graph in graphs},
+            graphs={graph.shape.name: _graph_hash(build.sources, graph) for graph in graphs},
             files={name: file_sha256(path) for name, path in files.items()},
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             build_s=round(time.monotonic() - started, 1),
             checked_by=checked_by,
             deviations=deviations,
+            quantized_layers=quantized.layers,
+            kept_groups=list(quantized.kept),
         )
         report("publish")
         return publish_engine(model, _staged(work, files.values()), record)
@@ -136,12 +149,19 @@ class _Build:
     kind: EngineKind
     identity: EngineIdentity
     work: Path
+    inputs: tuple[Inputs, ...]
+    """Of observations, for int8."""
     threads: int
     report: Report
 
     @property
     def _precision(self) -> DtypeName:
         return chosen_precision(self.kind, cast(DtypeName, self.identity.precision))
+
+    @property
+    def sources(self) -> Path:
+        """Folder with the graphs that the engine is made of, and the case that it is compared with."""
+        return self.work / EIGHT_BITS if self._precision == EIGHT_BITS else self.work
 
     def export(self) -> tuple[StageGraph, ...]:
         """Every stage as an ONNX file, and the case that engines are compared with."""
@@ -161,6 +181,13 @@ class _Build:
             export_stage(graph, example, self.work / _graph_file(graph))
         return graphs
 
+    def quantize(self, graphs: tuple[StageGraph, ...]) -> Quantized:
+        """Graphs that compute in eight bits where that is exact enough; none where it was not asked for."""
+        if self._precision != EIGHT_BITS:
+            return Quantized(0, 0, ())
+        work = EightBitWork(self.model, self.work, self.sources, self.inputs, self.threads, self.report)
+        return work.run(pass_shape(graphs[0].network))
+
     @property
     def _compiled_folder(self) -> Path:
         """Graphs serve every target and library version; what was compiled of them serves one."""
@@ -168,7 +195,7 @@ class _Build:
 
     def compile(self, graphs: tuple[StageGraph, ...]) -> tuple[Path, ...]:
         """The engine's files, without the reference case."""
-        sources = [self.work / _graph_file(graph) for graph in graphs]
+        sources = [self.sources / _graph_file(graph) for graph in graphs]
         if self.kind.compile is None:
             return (*sources, *(Path(f"{source}{EXTERNAL_SUFFIX}") for source in sources))
         self._compiled_folder.mkdir(exist_ok=True)
@@ -194,7 +221,7 @@ class _Build:
         shape = pass_shape(graphs[0].network)
         checked_by, backend = self._loaded(shape)
         try:
-            case = load_reference_case(self.work / REFERENCE_FILE)
+            case = load_reference_case(self.sources / REFERENCE_FILE)
             deviations = measure_deviations(backend, case, self.model.statistics)
         finally:
             backend.close()
@@ -210,8 +237,8 @@ class _Build:
         """What runs the stages here, and its name."""
         try:
             if self.kind.here() != self.identity.target:
-                return onnxruntime_library(), OnnxRuntimeBackend(self.work, shape, threads=self.threads)
-            folder = self.work if self.kind.compile is None else self._compiled_folder
+                return onnxruntime_library(), OnnxRuntimeBackend(self.sources, shape, threads=self.threads)
+            folder = self.sources if self.kind.compile is None else self._compiled_folder
             backend = self.kind.load(folder, shape, self._precision, self.threads)
         except (GraphLoadError, TensorRtError):
             shutil.rmtree(self.work)  # the same command makes all of it again
@@ -236,6 +263,18 @@ def _staged(work: Path, files: Iterable[Path]) -> Path:
     return staging
 
 
+def _calibration(
+    model: ModelDirectory, precision: str, observations: tuple[Observation, ...]
+) -> tuple[Inputs, ...]:
+    """What the graphs take for the observations; nothing where no ranges are needed."""
+    if precision != EIGHT_BITS:
+        return ()
+    check_quantization_library()
+    inputs = calibration_inputs(model, observations)
+    refuse_too_few(inputs)
+    return inputs
+
+
 def _refuse_without_memory(model: ModelDirectory) -> None:
     """Sizes of the weights in single precision: the network, the traced graph, and what the library makes."""
     needed = 3 * 4 * count_weights(model.manifest.config) + PEAK_BESIDES_BYTES
@@ -251,53 +290,6 @@ def _refuse_without_memory(model: ModelDirectory) -> None:
             f"building an engine of {model.manifest.name} takes up to {needed / 1e9:.1f} GB on the disk of "
             f"{model.path}, {room / 1e9:.1f} GB are free"
         )
-
-
-@contextmanager
-def _work_folder(model: ModelDirectory, identity: EngineIdentity, precision: DtypeName) -> Iterator[Path]:
-    """A folder for the graphs of this network in this precision; it stays where the work is cut short."""
-    made_of = {
-        "weights": identity.weights_sha256,
-        "network": identity.network_sha256,
-        "precision": precision,
-        "opset": OPSET,
-        "versions": {name: version(name) for name in EXPORT_LIBRARIES},
-    }
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    work = model.path / ENGINES_FOLDER / f".work-{digest}"
-    try:
-        work.mkdir(mode=0o755, parents=True, exist_ok=True)
-    except OSError as error:
-        raise BuildRefused(
-            f"{work.parent} cannot be written ({error.strerror}): build it in a copy, with --out FOLDER"
-        ) from error
-    for outdated in work.parent.glob(".work-*"):
-        if outdated != work:
-            _remove_unless_in_use(outdated)
-    handle = os.open(work, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BuildRefused(
-                f"another process is building an engine of {model.path}: wait for it"
-            ) from error
-        yield work
-        shutil.rmtree(work, ignore_errors=True)
-    finally:
-        os.close(handle)
-
-
-def _remove_unless_in_use(work: Path) -> None:
-    """What an older build left that nobody is going on with."""
-    handle = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(work, ignore_errors=True)
-    except BlockingIOError:
-        pass  # another engine of the model is being built
-    finally:
-        os.close(handle)
 
 
 def _graph_file(graph: StageGraph) -> str:

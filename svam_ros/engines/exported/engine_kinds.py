@@ -73,7 +73,7 @@ ENGINE_KINDS = {
             library=tensorrt_build.tensorrt_library,
             targets=tensorrt_build.buildable_targets,
             here=tensorrt_build.current_target,
-            graph_precisions={"float16": "float16"},
+            graph_precisions={"float16": "float16", "int8": "float16"},
             load=_load_tensorrt,
             compile=tensorrt_build.compile_stage_killable,
         ),

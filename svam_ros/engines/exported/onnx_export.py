@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import warnings
@@ -10,12 +11,16 @@ from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from svam_ros.engines.exported.stage_graphs import StageGraph
 from svam_ros.whole_files import write_through
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 21
 """The first with a GroupNormalization of its own, whose sums stay in single precision, and the last that
@@ -24,6 +29,10 @@ ONNX Runtime, OpenVINO, TensorRT 10, 11 and TensorRT-RTX all read."""
 EXTERNAL_SUFFIX = ".data"
 """Of the file with the weights beside a graph: one ONNX file holds 2 GB at most."""
 
+
+_NETWORK = "network."
+SCOPE_END = "/"
+"""In a node's name behind the module that it computes: ``video_backbone.conv_in/node_conv2d``."""
 
 EXPORT_LIBRARIES = ("torch", "onnx", "onnxscript")
 """Another version of one of them may write another graph."""
@@ -83,7 +92,8 @@ def export_stage(graph: StageGraph, example: tuple[Tensor, ...], path: Path) -> 
 def _finished(path: Path, old: str, new: str) -> bytes:
     """The graph in ``path``, its weights in another file, and without a word about where it was made.
 
-    The exporter writes every node's Python stack into the file: the maker's paths, and most of its bytes.
+    The exporter writes every node's Python stack into the file: the maker's paths, and most of its bytes. Of
+    all that the node's name keeps the module, by which profilers and the choice of layers go.
     """
     import onnx
 
@@ -93,12 +103,21 @@ def _finished(path: Path, old: str, new: str) -> bytes:
         for entry in tensor.external_data:
             if entry.key == "location" and entry.value == old:
                 entry.value = new
+    for node in model.graph.node:
+        node.name = f"{_module(node)}{SCOPE_END}{node.name}"
     for described in (model, model.graph, *model.graph.node, *model.functions):
         del described.metadata_props[:]
         described.doc_string = ""
     del model.graph.value_info[:]
     serialized: bytes = model.SerializeToString()
     return serialized
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """The network's module that a node computes a part of, as the weights name it; empty for none."""
+    scopes = (entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes")
+    modules = [scope for scope in ast.literal_eval(next(scopes, "[]")) if scope.startswith(_NETWORK)]
+    return modules[-1].removeprefix(_NETWORK) if modules else ""
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,6 +35,37 @@ def onnxruntime_library() -> str:
     return f"onnxruntime {version('onnxruntime')}"
 
 
+class OnnxRuntimeStage:
+    """One graph on a CPU.
+
+    Raises:
+        GraphLoadError: the library cannot load it.
+    """
+
+    def __init__(self, graph: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # it warns of half-precision constants that it cannot fold
+        try:
+            # The fusion marks signed eight-bit inputs as unsigned, and then refuses its own graph (1.32.0).
+            self._session = onnxruntime.InferenceSession(
+                str(graph), options, disabled_optimizers=["MatMulAddFusion"]
+            )
+        except Exception as error:  # its own errors have no common class but this
+            raise GraphLoadError(f"{graph}: ONNX Runtime cannot load it: {error}") from error
+
+    def run(self, values: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """These outputs of what the graph takes, which is among ``values``; numbers are cast to its types."""
+        feed: dict[str, Array] = {
+            entry.name: values[entry.name].astype(_DTYPES[entry.type], copy=False)
+            for entry in self._session.get_inputs()
+        }
+        made: list[Array] = self._session.run(list(outputs), feed)
+        return made
+
+
 class OnnxRuntimeBackend:
     """See :class:`svam_ros.engines.exported.graph_backend.GraphBackend`.
 
@@ -46,14 +76,9 @@ class OnnxRuntimeBackend:
     """
 
     def __init__(self, folder: Path, shape: PassShape, *, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # it warns of half-precision constants that it cannot fold
         self._shape = shape
-        self._sessions: dict[str, Any] = {
-            stage.name: _session(folder / f"{stage.name}.onnx", options) for stage in shape.stages
+        self._stages = {
+            stage.name: OnnxRuntimeStage(folder / f"{stage.name}.onnx", threads) for stage in shape.stages
         }
         self._values: dict[str, Array] = {}
 
@@ -76,22 +101,13 @@ class OnnxRuntimeBackend:
 
     def close(self) -> None:
         """See the protocol."""
-        self._sessions.clear()
+        self._stages.clear()
         self._values.clear()
 
+    def values(self) -> dict[str, Array]:
+        """All tensors of the last pass, those that were given too, as the graphs have them."""
+        return dict(self._values)
+
     def _run(self, stage: StageShape) -> None:
-        session = self._sessions[stage.name]
-        feed: dict[str, Array] = {
-            entry.name: self._values[entry.name].astype(_DTYPES[entry.type], copy=False)
-            for entry in session.get_inputs()
-        }
-        self._values |= dict(zip(stage.outputs, session.run(list(stage.outputs), feed), strict=True))
-
-
-def _session(graph: Path, options: Any) -> Any:
-    import onnxruntime
-
-    try:
-        return onnxruntime.InferenceSession(str(graph), options)
-    except Exception as error:  # its own errors have no common class but this
-        raise GraphLoadError(f"{graph}: ONNX Runtime cannot load it: {error}") from error
+        made = self._stages[stage.name].run(self._values, stage.outputs)
+        self._values |= dict(zip(stage.outputs, made, strict=True))

@@ -77,12 +77,15 @@ def make_reference_case(model: EngineModel, network: Svam) -> ReferenceCase:
     tokens = model.tokenizer.encode(model.tokenizer.known_words()[0])
     sentence = (torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.attention_mask))
     inputs = free_inputs(network.config, sentence)
+    return compute_case(network, {name: tensor.numpy() for name, tensor in inputs.items()})
+
+
+def compute_case(network: Svam, inputs: dict[str, Array]) -> ReferenceCase:
+    """Run a prepared network on what no stage makes."""
     device = next(network.parameters()).device
-    values = run_graphs(stage_graphs(network), cast_to(inputs, network.dtype, device))
-    return ReferenceCase(
-        {name: tensor.numpy() for name, tensor in inputs.items()},
-        {name: values[name].float().cpu().numpy() for name in OUTPUTS},
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    values = run_graphs(stage_graphs(network), cast_to(tensors, network.dtype, device))
+    return ReferenceCase(inputs, {name: values[name].float().cpu().numpy() for name in OUTPUTS})
 
 
 def measure_deviations(
@@ -110,10 +113,15 @@ def refuse_inaccurate(name: str, config: SvamConfig, precision: str, deviations:
     Raises:
         EngineInaccurate: a deviation is beyond it, or not a number.
     """
+    if sentences := inaccuracies(config, precision, deviations):
+        raise EngineInaccurate(f"{name} does not compute what the network does: {'; '.join(sentences)}")
+
+
+def inaccuracies(config: SvamConfig, precision: str, deviations: dict[str, float]) -> list[str]:
+    """One sentence for everything in which deviations are beyond the accuracy table."""
     found = dict(deviations)
     worst, allowed = found.pop(WORST_JOINT), LARGEST_JOINT_DEVIATION_RAD[precision]
     sentences = exceeded(allowed_deviation(config), precision, found)
     if not worst <= allowed:
         sentences.append(f"a joint in {precision} deviates by {worst:.2e} rad, allowed is {allowed:.0e}")
-    if sentences:
-        raise EngineInaccurate(f"{name} does not compute what the network does: {'; '.join(sentences)}")
+    return sentences

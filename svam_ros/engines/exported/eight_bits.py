@@ -1,0 +1,108 @@
+"""From a network's graphs to such that compute in eight bits where the accuracy table lets them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from svam_ros.artifacts.model_directory import ModelDirectory
+from svam_ros.engines.exported.calibration import Inputs
+from svam_ros.engines.exported.engine_kinds import BuildRefused
+from svam_ros.engines.exported.graph_backend import GraphBackend
+from svam_ros.engines.exported.quantization_search import QuantizationSearch, Quantized
+from svam_ros.engines.exported.reference_case import (
+    REFERENCE_FILE,
+    ReferenceCase,
+    compute_case,
+    inaccuracies,
+    measure_deviations,
+)
+from svam_ros.engines.exported.stage_graphs import PassShape
+from svam_ros.whole_files import whole_file, write_whole_text
+
+EIGHT_BITS = "int8"
+
+FEWEST_OBSERVATIONS = 8
+JUDGED_SHARE = 4
+"""Every fourth observation is kept from finding ranges, and the result is judged by those."""
+MARGIN = 0.9
+"""Of the accuracy table: libraries round otherwise than the one that the result is judged with."""
+
+_SUMMARY_FILE = "quantized.json"
+
+
+@dataclass(frozen=True)
+class EightBitWork:
+    """What is needed to quantise the graphs of one model."""
+
+    model: ModelDirectory
+    graphs: Path
+    """Folder with the float graphs."""
+    target: Path
+    """Folder for the others, and for the case that engines made of them are compared with."""
+    inputs: tuple[Inputs, ...]
+    """See :func:`svam_ros.engines.exported.calibration.calibration_inputs`."""
+    threads: int
+    report: Callable[[str], None]
+
+    def run(self, shape: PassShape) -> Quantized:
+        """Quantise; what an earlier, finished run left is taken.
+
+        Raises:
+            BuildRefused: too few observations, or no layer is exact enough.
+        """
+        summary = self.target / _SUMMARY_FILE
+        if summary.exists():
+            found = json.loads(summary.read_text())
+            return Quantized(found["layers"], found["all_layers"], tuple(found["kept"]))
+        refuse_too_few(self.inputs)
+        self.target.mkdir(exist_ok=True)
+        judged = self.inputs[::JUDGED_SHARE]
+        ranging = tuple(inputs for index, inputs in enumerate(self.inputs) if index % JUDGED_SHARE)
+        cases = self._cases(judged)
+        search = QuantizationSearch(self.graphs, self.target, shape, ranging, self.threads, self.report)
+        quantized = search.run(lambda backend: self._judge(backend, cases))
+        with whole_file(self.target / REFERENCE_FILE) as part:
+            cases[0].save(part)
+        write_whole_text(summary, json.dumps(asdict(quantized)))
+        return quantized
+
+    def _cases(self, judged: Sequence[Inputs]) -> list[ReferenceCase]:
+        self.report(f"run the network for {len(judged)} observations that the result is judged by")
+        network = self.model.load_network(torch.float32).prepare_for_inference()
+        return [compute_case(network, inputs) for inputs in judged]
+
+    def _judge(self, backend: GraphBackend, cases: Sequence[ReferenceCase]) -> list[str]:
+        found = [measure_deviations(backend, case, self.model.statistics) for case in cases]
+        worst = {name: max(deviations[name] for deviations in found) / MARGIN for name in found[0]}
+        return inaccuracies(self.model.manifest.config, EIGHT_BITS, worst)
+
+
+def refuse_too_few(inputs: Sequence[Inputs]) -> None:
+    """Look whether ranges can be found at all.
+
+    Raises:
+        BuildRefused: from so few observations they would be chance.
+    """
+    if len(inputs) < FEWEST_OBSERVATIONS:
+        raise BuildRefused(
+            f"{EIGHT_BITS} takes the range of every activation from what the robot sees: at least "
+            f"{FEWEST_OBSERVATIONS} observations are needed, {len(inputs)} are there. Give recorded "
+            f"episodes: --calibration EPISODE.mcap"
+        )
+
+
+def calibration_digest(inputs: Sequence[Inputs]) -> str:
+    """Different for other observations."""
+    digest = hashlib.sha256()
+    for one in inputs:
+        for name in sorted(one):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(one[name]).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,79 @@
+"""The folder in which an engine is made: what a kill leaves in it is gone on with."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from svam_ros.artifacts.engine_files import EngineIdentity
+from svam_ros.artifacts.model_directory import ENGINES_FOLDER, ModelDirectory
+from svam_ros.engines.exported.engine_kinds import BuildRefused
+from svam_ros.engines.exported.onnx_export import EXPORT_LIBRARIES, OPSET
+from svam_ros.parameters import DtypeName
+
+
+@contextmanager
+def work_folder(
+    model: ModelDirectory, identity: EngineIdentity, precision: DtypeName, calibration: str
+) -> Iterator[Path]:
+    """A folder for the graphs of this network; it stays where the work is cut short.
+
+    Args:
+        model: whose ``engines/`` it lies in.
+        identity: of the engine; its network and weights count.
+        precision: of the graphs.
+        calibration: digest of the observations that they are quantised by.
+
+    Raises:
+        BuildRefused: another process works in it, or the model directory cannot be written.
+    """
+    made_of = {
+        "weights": identity.weights_sha256,
+        "network": identity.network_sha256,
+        "precision": precision,
+        "calibration": calibration,
+        "opset": OPSET,
+        "versions": {name: version(name) for name in EXPORT_LIBRARIES},
+    }
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    work = model.path / ENGINES_FOLDER / f".work-{digest}"
+    try:
+        work.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildRefused(
+            f"{work.parent} cannot be written ({error.strerror}): build it in a copy, with --out FOLDER"
+        ) from error
+    for outdated in work.parent.glob(".work-*"):
+        if outdated != work:
+            _remove_unless_in_use(outdated)
+    handle = os.open(work, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BuildRefused(
+                f"another process is building an engine of {model.path}: wait for it"
+            ) from error
+        yield work
+        shutil.rmtree(work, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _remove_unless_in_use(work: Path) -> None:
+    """What an older build left that nobody is going on with."""
+    handle = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(work, ignore_errors=True)
+    except BlockingIOError:
+        pass  # another engine of the model is being built
+    finally:
+        os.close(handle)
