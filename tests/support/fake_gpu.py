@@ -95,7 +95,8 @@ class _Tensor:
 
 class _Engine:
     def __init__(self, gpu: FakeGpu, graph: bytes) -> None:
-        self._session = onnxruntime.InferenceSession(graph)
+        # The fusion breaks graphs in eight bits, see OnnxRuntimeStage.
+        self._session = onnxruntime.InferenceSession(graph, disabled_optimizers=["MatMulAddFusion"])
         self._gpu = gpu
         entries = (*self._session.get_inputs(), *self._session.get_outputs())
         self._tensors = {entry.name: entry for entry in entries}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from support.networks import (
 
 from svam_ros.artifacts.engine_files import EngineFilesError, EngineMismatch, engine_identity, find_engine
 from svam_ros.artifacts.model_directory import open_model
+from svam_ros.artifacts.model_saving import copy_model
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
 from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS, LARGEST_JOINT_DEVIATION_RAD
@@ -44,27 +46,35 @@ def gpu():
     return FakeGpu()
 
 
-@pytest.fixture(scope="module")
-def built(gpu, tmp_path_factory):
-    """A model with an engine for a 3090; building was interrupted while the last stage was compiled."""
-    config = with_larger_pictures(as_on_the_cobot(with_expert(CONFIG, longest_prefix=2)))
-    network = give_weights(empty_network(config), seeded_weights(weight_shapes(config), seed=0))
-    model = save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
+@contextmanager
+def remembering(gpu):
+    """What TensorRT compiles, the device can run."""
     kind = engine_kinds.ENGINE_KINDS["tensorrt"]
 
     def compile_and_remember(shape, graph, engine, target, timing_cache):
         compile_stage(shape, graph, engine, target, timing_cache)
         gpu.remember(graph, engine)
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, compile=compile_and_remember)
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(gpu, tmp_path_factory):
+    """A model with an engine for a 3090; building was interrupted while the last stage was compiled."""
+    config = with_larger_pictures(as_on_the_cobot(with_expert(CONFIG, longest_prefix=2)))
+    network = give_weights(empty_network(config), seeded_weights(weight_shapes(config), seed=0))
+    model = save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
+
     def interrupt(step: str) -> None:
         if step.startswith("compile action_expert"):
             raise KeyboardInterrupt
 
     steps: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, compile=compile_and_remember)
-        )
+    with remembering(gpu):
         with pytest.raises(KeyboardInterrupt):
             build_engine(model, REQUEST, interrupt)
         build_engine(model, REQUEST, steps.append)
@@ -95,12 +105,12 @@ def device(gpu, monkeypatch):
     return gpu
 
 
-def loaded(model, **options):
-    return load_graph_engine("tensorrt", model, plan_run(model.manifest, "cpu", "float16", 1), **options)
+def loaded(model, precision="float16", **options):
+    return load_graph_engine("tensorrt", model, plan_run(model.manifest, "cpu", precision, 1), **options)
 
 
-def here(model):
-    return engine_identity(model, "tensorrt", tensorrt_library(), "sm86", "float16")
+def here(model, precision="float16"):
+    return engine_identity(model, "tensorrt", tensorrt_library(), "sm86", precision)
 
 
 def test_the_engine_is_for_the_3090_and_says_what_it_was_compared_by(built):
@@ -125,6 +135,26 @@ def test_it_computes_what_the_network_does(built, device):
             chunks.append(given)
     assert np.abs(np.diff(chunks, axis=0)).max(axis=(1, 2)).min() > 3 * allowed_rad
     engine.close()
+
+
+def test_in_eight_bits_it_computes_what_the_network_does_as_far_as_the_table_says(built, device, tmp_path):
+    model = copy_model(built, tmp_path / "small")
+    with pytest.raises(BuildRefused, match="at least 8 observations are needed, 0 are there"):
+        build_engine(model, BuildRequest("tensorrt", "sm86", "int8"), lambda _: None)
+    seen = tuple(observation(SENTENCES[seed % 2], seed=seed) for seed in range(12))
+    with remembering(device):
+        build_engine(model, BuildRequest("tensorrt", "sm86", "int8", 2, seen), lambda _: None)
+    model = open_model(model.path)
+    record = find_engine(model, here(model, "int8")).record
+    assert record.quantized_layers > 50
+    reference, engine = create_engine("eager", model, seed=3), loaded(model, "int8", seed=3)
+    worst_rad = 0.0
+    for one in seen[:4]:
+        expected, given = (it.infer(one).actions for it in (reference, engine))
+        worst_rad = max(worst_rad, np.abs(given - expected).max())
+    assert 1e-4 < worst_rad < 2 * LARGEST_JOINT_DEVIATION_RAD["int8"]
+    engine.close()
+    assert find_engine(model, here(model)), "the engine in float16 stands beside it"
 
 
 def test_stages_are_timed_by_the_devices_clock_and_launched_once_each(built, device):
