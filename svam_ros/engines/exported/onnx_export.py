@@ -105,10 +105,10 @@ def _finished(path: Path, old: str, new: str) -> bytes:
                 entry.value = new
     for node in model.graph.node:
         node.name = f"{_module(node)}{SCOPE_END}{node.name}"
-    for described in (model, model.graph, *model.graph.node, *model.functions):
+    values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    for described in (model, model.graph, *model.graph.node, *model.functions, *values):
         del described.metadata_props[:]
         described.doc_string = ""
-    del model.graph.value_info[:]
     serialized: bytes = model.SerializeToString()
     return serialized
 

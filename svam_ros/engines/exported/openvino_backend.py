@@ -16,8 +16,8 @@ from svam_ros.profiling.stage_timer import StageTimer
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """By OpenVINO's names. The graphs are in single precision; OpenVINO converts what it multiplies.
 
-Eight bits are not among them: without VNNI its products of bytes overflow. What ONNX Runtime kept inside 2.7e-2
-went 0.25 off on such a processor (OpenVINO 2026.4.1), and was a tenth faster."""
+Eight bits are not among them: without VNNI its products of bytes overflow. What ONNX Runtime kept inside
+2.7e-2 went 0.25 off on such a processor (OpenVINO 2026.4.1), and was a tenth faster."""
 
 
 def openvino_library() -> str:

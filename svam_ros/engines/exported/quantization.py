@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def activation_ranges(
     types = _element_types(model)
     known = {entry.name for entry in model.graph.output}
     model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, types, None) for name in shown if name not in known
+        onnx.helper.make_tensor_value_info(name, types[name], None) for name in shown if name not in known
     )
     looking = graph.with_name(f"ranges_{graph.name}")
     looking.write_bytes(model.SerializeToString())
@@ -135,10 +135,9 @@ def _quantized(model: onnx.ModelProto, layers: tuple[HeavyLayer, ...], ranges: R
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
-    number = np.float16 if _element_types(model) == _float16() else np.float32
     limits = {
-        name: TensorData(lowest=np.array(-most, number), highest=np.array(most, number))
-        for name, most in ranges.items()
+        name: TensorData(lowest=np.array(-ranges[name], number), highest=np.array(ranges[name], number))
+        for name, number in _number_types(model, ranges).items()
     }
     with _quietly():
         quantizer = QDQQuantizer(
@@ -162,15 +161,18 @@ def _quantized(model: onnx.ModelProto, layers: tuple[HeavyLayer, ...], ranges: R
     return quantizer.model.model
 
 
-def _element_types(model: onnx.ModelProto) -> int:
-    """The precision that the graph computes in: that of its first output."""
-    return int(model.graph.output[0].type.tensor_type.elem_type)
-
-
-def _float16() -> int:
+def _number_types(model: onnx.ModelProto, tensors: Iterable[str]) -> dict[str, Any]:
+    """A tensor's scale has its own precision, which is not the same all over a graph of half precision."""
     import onnx
 
-    return int(onnx.TensorProto.FLOAT16)
+    types = _element_types(model)
+    return {name: onnx.helper.tensor_dtype_to_np_dtype(types[name]).type for name in tensors}
+
+
+def _element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Of every tensor, by its name, as the exporter wrote it down."""
+    entries = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    return {entry.name: int(entry.type.tensor_type.elem_type) for entry in entries}
 
 
 @contextmanager
