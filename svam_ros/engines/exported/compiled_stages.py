@@ -27,6 +27,7 @@ def compile_stages(
         memory: torch's.
         compiler: what ``torch.compile`` calls its backend.
     """
+    torch.compiler.reset()  # what was compiled before counts against its limit of 8 versions of a function
     graphs = stage_graphs(network)
     tensors = {
         name: memory.tensor(tuple(value.shape), str(value.dtype).removeprefix("torch."))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from support.fake_gpu import FakeGpu, FakeMemory
 from support.networks import CONFIG, SENTENCES, as_on_the_cobot, observation, save_random_model, with_expert
 
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
+from svam_ros.engines import compiled as engine_module
 from svam_ros.engines import create_engine
 from svam_ros.engines.compiled import create_compiled_engine
 from svam_ros.engines.exported.captured_backend import CapturedBackend
@@ -28,8 +30,8 @@ def model(tmp_path_factory):
     return save_random_model(tmp_path_factory.mktemp("models") / "small", network=network)
 
 
-def compiled(model, **options):
-    plan = plan_run(model.manifest, "cpu", "float32", 1)
+def compiled(model, precision="float32", **options):
+    plan = plan_run(model.manifest, "cpu", precision, 1)
     return create_compiled_engine(model, plan, memory=FakeMemory(FakeGpu()), compiler="eager", **options)
 
 
@@ -62,6 +64,31 @@ def test_what_computes_something_else_is_refused_and_closed(model, monkeypatch):
     with pytest.raises(EngineInaccurate, match="engine 'compiled' does not compute what the network does"):
         compiled(model)
     assert len(closed) == 1
+
+
+def test_sums_in_half_precision_are_tried_first_and_given_up_where_they_are_not_exact_enough(
+    model, monkeypatch, caplog
+):
+    allowed = []
+    compile_stages = engine_module.compile_stages
+
+    def compile_and_note(*args, **options):
+        allowed.append(torch.backends.cuda.matmul.allow_fp16_accumulation)
+        return compile_stages(*args, **options)
+
+    def refuse_short_sums(*_args):
+        if torch.backends.cuda.matmul.allow_fp16_accumulation:
+            raise EngineInaccurate("actions are off")
+
+    monkeypatch.setattr(engine_module, "compile_stages", compile_and_note)
+    compiled(model, "float16").close()
+    assert allowed == [True]
+    monkeypatch.setattr(engine_module, "refuse_inaccurate", refuse_short_sums)
+    compiled(model, "float16").close()
+    assert allowed == [True, True, False]
+    assert "sums in float16 are not exact enough" in caplog.text
+    compiled(model).close()
+    assert allowed == [True, True, False, False]
 
 
 def test_without_a_gpu_it_is_refused_with_what_runs_here(model):
