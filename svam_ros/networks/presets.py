@@ -1,9 +1,10 @@
 """The sizes of S-VAM that have a name.
 
-``tiny`` runs at 25 Hz on one core of a laptop; we trained it in simulation and ship it. ``calvin`` has the
-published widths (arXiv 2603.16195) and every setting with which published checkpoints reproduce the
-published evaluation on CALVIN. ``cobot`` has the same widths for the dual-arm Cobot, a longer horizon,
-and where published training and evaluation contradict each other it keeps to the training.
+``tiny`` needs a fraction of a chunk's 320 ms on one core of a processor; we trained it in simulation and
+ship it. ``calvin`` has the published widths (arXiv 2603.16195) and every setting with which published
+checkpoints reproduce the published evaluation on CALVIN. ``cobot`` has the same widths for the dual-arm
+Cobot, a longer horizon, and where published training and evaluation contradict each other it keeps to the
+training.
 """
 
 from __future__ import annotations
