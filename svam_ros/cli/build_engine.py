@@ -94,7 +94,8 @@ def run_build_engine(options: BuildEngineOptions) -> int:
     kind.library()
     check_export_libraries()
     target, precision = chosen_target(kind, options.target), chosen_precision(kind, options.precision)
-    observations = _calibration(options, precision)
+    with Console(stderr=True).status("reading the episodes"):
+        observations = _calibration(options, precision)
     model = open_model(options.model, any_robot=True)  # nothing moves here
     if options.out is not None:
         model = copy_model(model, options.out)

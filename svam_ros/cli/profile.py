@@ -200,7 +200,9 @@ def _engine(name: str, model: EngineModel, plan: RunPlan) -> PolicyEngine:
     """Warm."""
     if name != "plain":
         device = cast("DeviceName", plan.device.type)
-        return create_engine(name, model, threads=plan.threads, device=device, dtype=plan.dtype_name)
+        only_built = plan.dtype_name == "int8" and name != "tensorrt"
+        dtype = str(plan.dtype).removeprefix("torch.") if only_built else plan.dtype_name
+        return create_engine(name, model, threads=plan.threads, device=device, dtype=cast("DtypeName", dtype))
     from svam_ros.engines.plain import PlainEngine
 
     plain = PlainEngine(model, threads=plan.threads, device=plan.device)

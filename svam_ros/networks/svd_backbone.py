@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from svam_ros.networks.config import SvamConfig
 from svam_ros.networks.unet_blocks import (
-    FoldedBiases,
+    ResidualConstants,
     TextAttention,
     embed_frame_positions,
     fold_time,
@@ -48,8 +48,8 @@ class BackboneConstants:
     time_embedding: Tensor
     """``(1, 4 * first width)``: sigma and time ids, or a row for each sample. The video head folds it in by
     itself."""
-    biases: Mapping[str, FoldedBiases]
-    """The time embedding in every residual block, by the block's name."""
+    residuals: Mapping[str, ResidualConstants]
+    """Of every residual block, by its name, with the time embedding in them."""
     frame_positions: Mapping[str, Tensor]
     """``(frames, c)`` for every transformer, by its name."""
 
@@ -150,7 +150,7 @@ class VideoBackbone(nn.Module):
         inputs = pass_inputs(
             self._blocks(),
             frames,
-            constants.biases,
+            constants.residuals,
             text,
             constants.frame_positions,
             recompute=self.recompute,

@@ -61,15 +61,16 @@ class TransformerInputs:
 
 
 @dataclass(frozen=True)
-class FoldedBiases:
-    """Biases of a residual block's two first convolutions, with the noise level in them.
+class ResidualConstants:
+    """What a residual block's weights, the noise level and the time ids decide."""
 
-    Each ``(c,)``; or ``(batch, c)`` where every row of the batch has a noise level of its own, as in
-    training.
-    """
-
-    spatial: Tensor
-    temporal: Tensor
+    spatial_bias: Tensor
+    """Of the spatial part's first convolution, with the noise level in it: ``(c,)``; or ``(batch, c)`` where
+    every row of the batch has a noise level of its own, as in training."""
+    temporal_bias: Tensor
+    """Of the temporal part's, likewise."""
+    temporal_share: Tensor
+    """``(1,)``: how much of the change along time is added."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class PassInputs:
     """What the layers take besides the image, each under its name in the UNet."""
 
     frames: int
-    biases: Mapping[str, FoldedBiases]
+    residuals: Mapping[str, ResidualConstants]
     """Of every residual block: ``mid_block.resnets.0``."""
     transformers: Mapping[str, TransformerInputs]
     """Of every transformer: ``down_blocks.1.attentions.0``."""
@@ -85,15 +86,14 @@ class PassInputs:
     """Compute a layer's activations again when gradients need them, instead of keeping them."""
 
 
-def fold_time(residual: Any, time_embedding: Tensor) -> FoldedBiases:
-    """The biases of one residual block at noise level and time ids ``(1, width)``, or one row a sample."""
+def fold_time(residual: Any, time_embedding: Tensor) -> ResidualConstants:
+    """The constants of one residual block at noise level and time ids ``(1, width)``, or one row a sample."""
     activated = functional.silu(time_embedding)
-    return FoldedBiases(
-        *(
-            (block.conv1.bias + block.time_emb_proj(activated)).squeeze(0)
-            for block in (residual.spatial_res_block, residual.temporal_res_block)
-        )
+    spatial, temporal = (
+        (block.conv1.bias + block.time_emb_proj(activated)).squeeze(0)
+        for block in (residual.spatial_res_block, residual.temporal_res_block)
     )
+    return ResidualConstants(spatial, temporal, torch.sigmoid(-residual.time_mixer.mix_factor))
 
 
 def project_text(transformer: Any, states: Tensor) -> TextAttention:
@@ -145,7 +145,7 @@ def transformer_layers(blocks: Mapping[str, Any]) -> dict[str, Any]:
 def pass_inputs(
     blocks: Mapping[str, Any],
     frames: int,
-    biases: Mapping[str, FoldedBiases],
+    residuals: Mapping[str, ResidualConstants],
     text: Mapping[str, TextAttention],
     frame_positions: Mapping[str, Tensor],
     *,
@@ -156,13 +156,13 @@ def pass_inputs(
     Raises:
         InputError: a table lacks a layer, or has one that is not in ``blocks``.
     """
-    _check_layers("biases", biases, residual_layers(blocks))
+    _check_layers("residuals", residuals, residual_layers(blocks))
     transformers = transformer_layers(blocks)
     _check_layers("text", text, transformers)
     _check_layers("frame positions", frame_positions, transformers)
     return PassInputs(
         frames,
-        biases,
+        residuals,
         {name: TransformerInputs(text[name], frame_positions[name]) for name in transformers},
         recompute and torch.is_grad_enabled(),
     )
@@ -176,14 +176,19 @@ def _check_layers(what: str, given: Mapping[str, Any], layers: Mapping[str, Any]
         )
 
 
-def run_residual(block: Any, x: Tensor, biases: FoldedBiases, frames: int) -> Tensor:
-    """Spatial, then temporal residual block, blended. ``x`` is ``(batch * frames, c, h, w)``."""
-    of_frames = biases.spatial if biases.spatial.dim() == 1 else biases.spatial.repeat_interleave(frames, 0)
-    spatial = _run_convolutions(block.spatial_res_block, x, of_frames)
+def run_residual(block: Any, x: Tensor, constants: ResidualConstants, frames: int) -> Tensor:
+    """Spatial, then temporal residual block, blended. ``x`` is ``(batch * frames, c, h, w)``.
+
+    The temporal part adds a change to what it is given; blending that with the sum leaves a share of it.
+    """
+    bias = constants.spatial_bias
+    of_frames = bias if bias.dim() == 1 else bias.repeat_interleave(frames, 0)
+    layers = block.spatial_res_block
+    shortcut = x if layers.conv_shortcut is None else layers.conv_shortcut(x)
+    spatial = shortcut + _run_convolutions(layers, x, of_frames)
     video = spatial.unflatten(0, (-1, frames)).transpose(1, 2)
-    temporal = _run_convolutions(block.temporal_res_block, video, biases.temporal)
-    spatial_share = torch.sigmoid(block.time_mixer.mix_factor)
-    blended: Tensor = torch.lerp(temporal, video, spatial_share.to(video.dtype))
+    change = _run_convolutions(block.temporal_res_block, video, constants.temporal_bias)
+    blended = torch.addcmul(video, change, constants.temporal_share.to(video.dtype))
     return blended.transpose(1, 2).flatten(0, 1)
 
 
@@ -249,7 +254,7 @@ def run_up_block(name: str, block: Any, x: Tensor, skips: list[Tensor], inputs: 
 
 
 def _residual(layer: Any, x: Tensor, name: str, inputs: PassInputs) -> Tensor:
-    return _run_layer(run_residual, inputs, layer, x, inputs.biases[name], inputs.frames)
+    return _run_layer(run_residual, inputs, layer, x, inputs.residuals[name], inputs.frames)
 
 
 def _transformer(layer: Any, x: Tensor, name: str, inputs: PassInputs) -> Tensor:
@@ -265,17 +270,14 @@ def _run_layer(run: Callable[..., Tensor], inputs: PassInputs, *arguments: Any) 
 
 
 def _run_convolutions(block: Any, x: Tensor, first_bias: Tensor) -> Tensor:
-    """Norm, SiLU, convolution, twice, beside a shortcut: over an image or along time (``x`` has 4 or 5
-    dimensions). Dropout is 0 in SVD.
+    """Norm, SiLU, convolution, twice: over an image or along time (``x`` has 4 or 5 dimensions). Dropout is 0
+    in SVD.
     """
     shared = first_bias if first_bias.dim() == 1 else None
     hidden = _convolve(block.conv1, functional.silu(block.norm1(x)), shared)
     if shared is None:
         hidden = hidden + first_bias.to(hidden.dtype).reshape(*first_bias.shape, *(1,) * (x.dim() - 2))
-    hidden = _convolve(block.conv2, functional.silu(block.norm2(hidden)), block.conv2.bias)
-    shortcut = x if block.conv_shortcut is None else block.conv_shortcut(x)
-    output: Tensor = shortcut + hidden
-    return output
+    return _convolve(block.conv2, functional.silu(block.norm2(hidden)), block.conv2.bias)
 
 
 def _convolve(convolution: Any, x: Tensor, bias: Tensor | None) -> Tensor:

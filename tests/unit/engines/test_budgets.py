@@ -20,7 +20,7 @@ GFLOP_A_FRAME = {"calvin": 4_950.0, "cobot": 4_950.0, "tiny": 15.0}
 
 LAUNCHES_AT_FULL_SIZE = {
     "instruction": 366,
-    "backbone": 1040,
+    "backbone": 1007,
     "references": 416,
     "decouplers": 200,
     "uni_perceiver": 133,

@@ -107,7 +107,7 @@ def test_an_instruction_that_another_network_encoded_is_refused_by_layer(network
         network(*dataclasses.replace(inputs, condition=condition).as_tuple())
 
 
-@pytest.mark.parametrize("table", ["biases", "frame_positions"])
+@pytest.mark.parametrize("table", ["residuals", "frame_positions"])
 @pytest.mark.parametrize("left_over", [True, False])
 def test_constants_that_are_left_over_or_missing_are_refused_by_layer(network, inputs, table, left_over):
     backbone = network.video_backbone

@@ -85,13 +85,13 @@ def test_text_and_constants_bear_the_names_of_diffusers_layers(network, diffuser
         before = backbone(inputs.latent_noise, latents, text, constants).features
         turned = BackboneConstants(
             constants.time_embedding,
-            dict(reversed(constants.biases.items())),
+            dict(reversed(constants.residuals.items())),
             dict(reversed(constants.frame_positions.items())),
         )
         after = backbone(inputs.latent_noise, latents, dict(reversed(text.items())), turned).features
     assert torch.equal(before, after)
     for names, kind in (
-        (constants.biases, "SpatioTemporalResBlock"),
+        (constants.residuals, "SpatioTemporalResBlock"),
         (text, "TransformerSpatioTemporalModel"),
     ):
         assert {type(diffusers_unet.get_submodule(name)).__name__ for name in names} == {kind}
