@@ -340,7 +340,7 @@ def test_a_weight_that_changed_while_the_engine_was_built_keeps_it_out(copied, m
         (BuildRequest("openvino", "sm86"), "builds for cpu, not for 'sm86'"),
         (BuildRequest("openvino", "cpu", "float16"), "is built in float32, bfloat16, not in 'float16'"),
         (BuildRequest("tensorrt", "sm90"), r"tensorrt_rtx .* builds for sm75, .*, not for 'sm90'"),
-        (BuildRequest("tensorrt", "sm86", "int8"), "is built in float16, not in 'int8'"),
+        (BuildRequest("openvino", "cpu", "int8"), "is built in float32, bfloat16, not in 'int8'"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_what_can(unbuilt, request_, words):
