@@ -119,9 +119,7 @@ def steps(options: Options) -> tuple[Step, ...]:
             optional=True,
         ),
         step(
-            "soak",
-            f"-m benchmarks.forward_soak --engine {fast} --device {device} --passes {passes}",
-            120.0,
+            "soak", f"-m benchmarks.forward_soak --engine {fast} --device {device} --passes {passes}", 120.0
         ),
         step(
             "training_steps",
