@@ -76,7 +76,8 @@ def assert_commands_are_within_limits(report: dict) -> None:
 
 @pytest.mark.slow
 def test_the_model_that_ships_moves_the_arms_within_their_limits(referee, ros_domain, tmp_path):
-    process = demo(tmp_path / "report", "--episodes", "1", "--seconds", "5", env=ros_domain)
+    # Beside three other processes on two cores 4 to 24 chunks came in 5 s.
+    process = demo(tmp_path / "report", "--episodes", "1", "--seconds", "14", env=ros_domain)
     code, out, err = finish(process, 180.0)
     assert code == 0, err
     assert_within_limits(referee.log)
