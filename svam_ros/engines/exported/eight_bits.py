@@ -47,7 +47,8 @@ class EightBitWork:
     target: Path
     """Folder for the others, and for the case that engines made of them are compared with."""
     inputs: tuple[Inputs, ...]
-    """See :func:`svam_ros.engines.exported.calibration.calibration_inputs`."""
+    """See :func:`svam_ros.engines.exported.calibration.calibration_inputs`; as many as
+    :func:`refuse_too_few` asks for."""
     threads: int
     report: Callable[[str], None]
 
@@ -55,16 +56,14 @@ class EightBitWork:
         """Quantise; what an earlier, finished run left is taken.
 
         Raises:
-            BuildRefused: too few observations, or no layer is exact enough.
+            BuildRefused: no layer is exact enough.
         """
         summary = self.target / _SUMMARY_FILE
         if summary.exists():
             found = json.loads(summary.read_text())
             return Quantized(found["layers"], found["all_layers"], tuple(found["kept"]))
-        refuse_too_few(self.inputs)
         self.target.mkdir(exist_ok=True)
-        judged = self.inputs[::JUDGED_SHARE]
-        ranging = tuple(inputs for index, inputs in enumerate(self.inputs) if index % JUDGED_SHARE)
+        judged, ranging = judged_and_ranging(self.inputs)
         cases = self._cases(judged)
         search = QuantizationSearch(self.graphs, self.target, shape, ranging, self.threads, self.report)
         quantized = search.run(lambda backend: self._judge(backend, cases))
@@ -82,6 +81,11 @@ class EightBitWork:
         found = [measure_deviations(backend, case, self.model.statistics) for case in cases]
         worst = {name: max(deviations[name] for deviations in found) / MARGIN for name in found[0]}
         return inaccuracies(self.model.manifest.config, EIGHT_BITS, worst)
+
+
+def judged_and_ranging(inputs: tuple[Inputs, ...]) -> tuple[tuple[Inputs, ...], tuple[Inputs, ...]]:
+    """Those that the result is judged by, and those that ranges are taken from: no pass is both."""
+    return inputs[::JUDGED_SHARE], tuple(one for index, one in enumerate(inputs) if index % JUDGED_SHARE)
 
 
 def refuse_too_few(inputs: Sequence[Inputs]) -> None:

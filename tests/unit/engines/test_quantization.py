@@ -21,7 +21,14 @@ from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS
 from svam_ros.engines.exported import eight_bits
 from svam_ros.engines.exported.calibration import calibration_inputs
-from svam_ros.engines.exported.eight_bits import MARGIN, EightBitWork, calibration_digest, refuse_too_few
+from svam_ros.engines.exported.eight_bits import (
+    FEWEST_OBSERVATIONS,
+    MARGIN,
+    EightBitWork,
+    calibration_digest,
+    judged_and_ranging,
+    refuse_too_few,
+)
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.onnx_export import export_stage
 from svam_ros.engines.exported.onnxruntime_backend import OnnxRuntimeBackend, OnnxRuntimeStage
@@ -97,15 +104,24 @@ def test_nodes_are_named_after_their_modules(graphs):
     }
 
 
-def test_inputs_are_those_of_the_observations_with_a_prefix_every_second_time(model):
+def test_inputs_are_those_of_the_observations_some_of_them_behind_a_prefix(model):
     inputs = calibration_inputs(model, SEEN[:4])
-    assert [int(one["prefix_given"].sum()) for one in inputs] == [0, 1, 0, 1]
+    assert [int(one["prefix_given"].sum()) for one in inputs] == [1, 0, 0, 1]
     assert not np.array_equal(inputs[0]["latent_noise"], inputs[2]["latent_noise"])
     assert np.array_equal(inputs[0]["token_ids"], inputs[2]["token_ids"])
     assert not np.array_equal(inputs[0]["token_ids"], inputs[1]["token_ids"])
     assert calibration_digest(inputs) != calibration_digest(inputs[::-1])
     with pytest.raises(PredictionRefused, match="instruction"):
         calibration_inputs(model, [dataclasses.replace(SEEN[0], instruction="")])
+
+
+def test_ranges_and_judgement_are_of_passes_with_and_without_a_prefix(model):
+    inputs = calibration_inputs(model, SEEN[:FEWEST_OBSERVATIONS])
+    judged, ranging = judged_and_ranging(inputs)
+    assert len(judged) + len(ranging) == len(inputs)
+    for kind in (judged, ranging):
+        assert {int(one["prefix_given"].sum()) for one in kind} == {0, 1}
+    assert judged[0]["prefix_given"].any(), "the case that engines are compared with when they are loaded"
 
 
 def test_a_range_is_the_largest_magnitude_of_all_passes(graphs, model):
