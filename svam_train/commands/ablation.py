@@ -9,8 +9,8 @@ from pathlib import Path
 
 import tyro
 
-from svam_train.commands.actions import FeatureProgress, open_action_data
-from svam_train.commands.stage_data import DataOptions, process_device
+from svam_train.commands.actions import open_action_data
+from svam_train.commands.stage_data import DataOptions, EpisodeProgress, process_device
 from svam_train.evaluation.loop_settings import LoopSettings
 from svam_train.recipes.ablation import PRESETS, VARIANTS, AblationPlan
 from svam_train.recipes.actions import ActionRecipe
@@ -74,7 +74,7 @@ def run(options: Ablation) -> None:
         device=str(process_device()),
     )
     try:
-        with FeatureProgress() as progress:
+        with EpisodeProgress("features of ") as progress:
             run_ablation(options.recipe, where, resume=options.resume, say=print, told=progress.told)
     except KeyboardInterrupt:
         raise Interrupted(signal.SIGINT) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,7 @@ def run(options: Actions) -> None:
     where = ActionRun(
         training, held_out, facts, options.parent, options.run, options.features, str(process_device())
     )
-    with FeatureProgress() as progress:
+    with EpisodeProgress("features of ") as progress:
         train_actions(recipe, where, resume=options.resume, told=progress.told)
     tell(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")
 
@@ -77,24 +76,3 @@ def open_action_data(
         for side, rows in (("training", data.training), ("held out", data.held_out))
     )
     return training, held_out, data.facts
-
-
-class FeatureProgress:
-    """A bar for the features of each of the two sides of the data, one after the other."""
-
-    def __init__(self) -> None:
-        self._bar = EpisodeProgress()
-        self._stack = ExitStack()
-
-    def __enter__(self) -> FeatureProgress:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._stack.close()
-
-    def told(self, done: int, total: int, name: str) -> None:
-        """So many are done, and which one is next."""
-        if done == 0:
-            self._stack.close()  # two bars at once would write over each other
-            self._bar = self._stack.enter_context(EpisodeProgress())
-        self._bar.told(done, total, f"features of {name}")

@@ -38,6 +38,9 @@ class Demonstrations:
     """Share of scenes with light, colours and camera mount of their own; default is that of the recipe."""
     config: Literal["tiny", "cobot"] = "tiny"
     """The recipe that shall learn from them: it says how large pictures are and how far apart."""
+    first_seed: int = 0
+    """Of the first scene. Equal seeds are equal scenes, but for their looks: give folders that shall be
+    trained on together scenes of their own."""
     workers: int = 2
     """Processes that record at the same time."""
 
@@ -71,6 +74,9 @@ def run(options: Demonstrations) -> None:
         recipe = replace(recipe, shared_scenes=options.shared_scenes)
     if options.varied_looks is not None:
         recipe = replace(recipe, varied_looks=options.varied_looks)
+    attempts = generate_demonstrations(
+        options.folder, wanted, recipe, options.workers, first_seed=options.first_seed
+    )
     with progress_bar(missing_demonstrations(options.folder, wanted)) as bar:
-        for task, seed, success in generate_demonstrations(options.folder, wanted, recipe, options.workers):
+        for task, seed, success in attempts:
             bar.show(f"{task} seed {seed}{'' if success else ' failed'}", int(success))

@@ -26,6 +26,9 @@ class DataOptions:
 
     path: Path = Path("runs/demonstrations")
     """Folder of demonstrations, of MCAP episodes or a LeRobot v3.0 data set."""
+    also: tuple[Path, ...] = ()
+    """More folders, of the same kind or another: all are trained on together. Episodes keep their names, so
+    two of the same name are refused."""
     profile: str = "cobot_magic"
     """Of the robot that it was recorded on."""
     crop: Literal["centre_square", "squash"] = "centre_square"
@@ -62,14 +65,15 @@ def open_stage_data(
     from svam_train.episodes.batches import EpisodeRows
     from svam_train.episodes.checks import check_episodes
     from svam_train.episodes.episodes import DataError, RobotFacts
-    from svam_train.episodes.sources import open_episodes
+    from svam_train.episodes.sources import open_together
     from svam_train.episodes.splits import split
 
     robot = RobotFacts.of(load_cobot(), load_robot_profile(options.profile))
     preparation = ImagePreparation(options.crop, image_size, "area")
     settings = replace(options.source, stride=options.source.stride_for(frame_spacing))
     with EpisodeProgress() as progress:
-        episodes = open_episodes(options.path, preparation, robot, settings, progress.told)
+        paths = (options.path, *options.also)
+        episodes = open_together(paths, preparation, robot, settings, progress.told)
     check_episodes(episodes, robot, preparation)
     training, held_out = (EpisodeRows(side) for side in split(episodes, held_out_share, SPLIT_SEED))
     if frame_spacing is not None and frame_spacing % training.stride:
@@ -83,9 +87,14 @@ def open_stage_data(
 
 
 class EpisodeProgress:
-    """A bar that learns how long it is when it is told of the first episode."""
+    """A bar for each data set, which learns how long it is when it is told of the first episode.
 
-    def __init__(self) -> None:
+    Args:
+        of: what is done with the episodes, before their names.
+    """
+
+    def __init__(self, of: str = "") -> None:
+        self._of = of
         self._stack = ExitStack()
         self._bar: ProgressBar | None = None
 
@@ -99,9 +108,10 @@ class EpisodeProgress:
         """So many are done, and which one is next."""
         if not _is_first_process():
             return
-        if self._bar is None:
+        if self._bar is None or done == 0:
+            self._stack.close()  # two bars at once would write over each other
             self._bar = self._stack.enter_context(progress_bar(total))
-        self._bar.show(name, min(done, 1))
+        self._bar.show(f"{self._of}{name}", min(done, 1))
 
 
 def tell(sentence: str) -> None:

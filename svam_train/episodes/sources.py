@@ -64,6 +64,28 @@ def open_episodes(
     return data
 
 
+def open_together(
+    paths: Sequence[Path],
+    preparation: ImagePreparation,
+    robot: RobotFacts,
+    settings: OpenSettings | None = None,
+    told: Told | None = None,
+) -> EpisodeSet:
+    """Several folders as one data set, each of a kind of its own if need be.
+
+    Raises:
+        DataError: as :func:`open_episodes`; or episodes of two folders have the same name.
+    """
+    opened = [open_episodes(path, preparation, robot, settings, told) for path in paths]
+    return EpisodeSet(
+        " and ".join(one.name for one in opened),
+        robot,
+        preparation,
+        tuple(episode for one in opened for episode in one),
+        tuple(out for one in opened for out in one.left_out),
+    )
+
+
 def survey_episodes(
     path: Path,
     preparation: ImagePreparation,

@@ -28,6 +28,7 @@ from svam_train.demonstrations.recording_recipe import RECORDING, recipe_of, rec
 from svam_train.demonstrations.scripted import record_demonstration
 from svam_train.episodes.demonstration_files import demonstration_path
 from svam_train.episodes.episode_files import open_episode_file
+from svam_train.episodes.scene_seeds import RELABELLING_SEEDS_FROM
 from svam_train.episodes.scene_truth import MOVABLE
 from svam_train.recipes import actions, autoencoder, decouplers, teachers, video
 
@@ -51,6 +52,17 @@ def test_every_attempt_is_told_and_kept(recorded):
 def test_a_second_call_has_nothing_to_do(recorded, coarse_recipe):
     counts = {"lift_pot": 1, "place_to_pot": 1}
     assert list(generate_demonstrations(recorded[0], counts, coarse_recipe, workers=1)) == []
+
+
+def test_a_folder_of_its_own_scenes_begins_where_it_is_told_to(tmp_path, coarse_recipe):
+    count = {"lift_pot": 1}
+    (told,) = generate_demonstrations(tmp_path, count, coarse_recipe, workers=1, first_seed=40)
+    assert told == ("lift_pot", 40, True)
+    assert demonstration_path(tmp_path, "lift_pot", 40).exists()
+    assert list(generate_demonstrations(tmp_path, count, coarse_recipe, workers=1)) == []
+    for wrong in (-1, RELABELLING_SEEDS_FROM):
+        with pytest.raises(ValueError, match=rf"first_seed is {wrong}: demonstrations have the scenes 0 to"):
+            next(generate_demonstrations(tmp_path, count, coarse_recipe, workers=1, first_seed=wrong))
 
 
 def test_another_recipe_in_the_same_folder_is_refused(recorded, coarse_recipe):

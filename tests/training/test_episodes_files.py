@@ -15,7 +15,7 @@ from svam_train.episodes.checks import check_episodes, verdicts
 from svam_train.episodes.demonstration_files import demonstration_path, save_demonstration
 from svam_train.episodes.episodes import CorruptShard, DataError, EpisodeSet, RobotFacts
 from svam_train.episodes.open_settings import OpenSettings
-from svam_train.episodes.sources import open_episodes
+from svam_train.episodes.sources import open_episodes, open_together
 from svam_train.episodes.statistics import fit_statistics
 from svam_train.episodes.stored_rows import StoredRows
 
@@ -63,6 +63,19 @@ def test_the_fingerprint_is_of_all_that_is_read_and_of_nothing_else(tmp_path):
     images[3, 5, 5, 1] ^= 1
     record(tmp_path / "b", 2, images=images)
     assert opened(tmp_path / "b").fingerprint != first
+
+
+def test_folders_are_opened_together_unless_two_episodes_have_one_name(tmp_path):
+    mine, other = record(tmp_path / "mine", 1, 3), record(tmp_path / "other", 2)
+    both = open_together((mine, other), PREPARATION, ROBOT)
+    assert both.name == "mine and other"
+    assert [episode.identity for episode in both] == [f"lift_pot_00000{seed}" for seed in (1, 2, 3)]
+    assert both.fingerprint == opened(record(tmp_path / "one", 1, 2, 3)).fingerprint
+    record(other, 3)
+    with pytest.raises(DataError, match="mine and other: two episodes are called 'lift_pot_000003'"):
+        open_together((mine, other), PREPARATION, ROBOT)
+    with pytest.raises(DataError, match="nowhere: there is no such folder"):
+        open_together((mine, tmp_path / "nowhere"), PREPARATION, ROBOT)
 
 
 def test_a_corrupt_file_is_named_and_passed_over_only_when_asked(tmp_path):
