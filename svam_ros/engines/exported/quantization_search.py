@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,8 +25,11 @@ from svam_ros.engines.exported.quantization import (
 )
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.profiling.stage_timer import StageTimer
+from svam_ros.whole_files import write_whole_text
 
 _LOG = logging.getLogger(__name__)
+
+_TRIED_FILE = "tried_groups.json"
 
 Judge = Callable[[OnnxRuntimeBackend], list[str]]
 """Loaded stages -> one sentence for everything that is too far from the network."""
@@ -101,19 +105,26 @@ class QuantizationSearch:
         return values
 
     def _ranked_groups(self, values: Sequence[dict[str, Array]]) -> tuple[str, ...]:
-        """All groups; first the one that alone takes its stage furthest from what it was."""
-        sensitivities: dict[str, float] = {}
+        """All groups; first the one that alone takes its stage furthest from what it was.
+
+        Every one that was tried is written down: a search that was killed goes on with the next.
+        """
+        tried_file = self.target / _TRIED_FILE
+        sensitivities: dict[str, float] = json.loads(tried_file.read_text()) if tried_file.exists() else {}
         for stage in self.shape.frame:
             groups: dict[str, list[HeavyLayer]] = defaultdict(list)
             for layer in self._layers[stage.name]:
-                groups[layer.group].append(layer)
-            self.report(f"try {len(groups)} groups of layers in {stage.name} one by one in eight bits")
+                if layer.group not in sensitivities:
+                    groups[layer.group].append(layer)
+            if groups:
+                self.report(f"try {len(groups)} groups of layers in {stage.name} one by one in eight bits")
             for group, layers in groups.items():
                 trial = self.target / f"trial_{stage.name}.onnx"
                 write_quantized(self._graph(stage), trial, layers, self._ranges[stage.name])
                 sensitivities[group] = self._deviation(OnnxRuntimeStage(trial, self.threads), stage, values)
                 for path in self.target.glob(f"{trial.name}*"):
                     path.unlink()
+                write_whole_text(tried_file, json.dumps(sensitivities))
         return tuple(sorted(sensitivities, key=lambda group: -sensitivities[group]))
 
     def _deviation(

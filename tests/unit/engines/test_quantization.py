@@ -204,6 +204,22 @@ def test_finished_work_is_not_done_again(eight, graphs):
     np.testing.assert_array_equal(case.inputs["image"], work.inputs[0]["image"])
 
 
+def test_a_search_that_was_killed_goes_on_with_the_groups_that_were_not_tried(eight, graphs, tmp_path):
+    work, quantized, told = eight
+    tries = [step for step in told if step.startswith("try ")]
+    assert len(tries) > 1
+
+    def killed(step):
+        if step == tries[-1]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dataclasses.replace(work, target=tmp_path, report=killed).run(graphs[1])
+    later: list[str] = []
+    assert dataclasses.replace(work, target=tmp_path, report=later.append).run(graphs[1]) == quantized
+    assert [step for step in later if step.startswith("try ")] == tries[-1:]
+
+
 def test_too_few_observations_and_engines_without_eight_bits_are_refused(model):
     with pytest.raises(BuildRefused, match="at least 8 observations are needed, 3 are there"):
         refuse_too_few(calibration_inputs(model, SEEN[:3]))
