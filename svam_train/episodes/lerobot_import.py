@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +20,7 @@ from svam_ros.translation.preprocessing import ImagePreparation, prepare_image
 from svam_train.episodes.control_grid import PictureGrid, targets_on_grid
 from svam_train.episodes.episodes import CorruptShard, DataError, Episode, RobotFacts
 from svam_train.episodes.lerobot_layout import ACTION_KEY, STATE_KEY, LerobotEpisode, LerobotLayout
+from svam_train.episodes.lerobot_pictures import stored_pictures, video_frames
 from svam_train.episodes.robot_checks import check_camera
 
 
@@ -31,7 +31,7 @@ def import_lerobot(
     robot: RobotFacts,
     stride: int,
 ) -> Episode:
-    """Read one episode and decode its part of the video.
+    """Read one episode and decode its pictures.
 
     Args:
         layout: the data set.
@@ -41,7 +41,7 @@ def import_lerobot(
         stride: control steps from one picture to the next.
 
     Raises:
-        CorruptShard: its Parquet file or its video is damaged.
+        CorruptShard: its Parquet file, its video or a picture is damaged.
         DataError: another camera, two tasks in one episode, or not what ``meta/`` says.
     """
     table = _rows(layout, place)
@@ -49,10 +49,10 @@ def import_lerobot(
     actions = _matrix(table, ACTION_KEY, layout, place)
     instruction = _instruction(table, layout, place)
     grid = PictureGrid(robot.control_period_s, stride)
-    for number, frame in _frames(place, layout.fps):
+    for number, frame in enumerate(_frames(table, layout, place)):
         check_camera((frame.width, frame.height), layout.fps, robot, place.identity)
 
-        def picture(frame: Any = frame) -> NDArray[np.uint8]:
+        def picture(frame: av.VideoFrame = frame) -> NDArray[np.uint8]:
             return prepare_image(frame.to_ndarray(format="rgb24"), preparation)
 
         grid.offer(number / layout.fps, states[number], picture)
@@ -66,10 +66,19 @@ def import_lerobot(
     return Episode(place.identity, instruction, instruction, stride, images, joints, targets, lateness)
 
 
+def _frames(table: pa.Table, layout: LerobotLayout, place: LerobotEpisode) -> Iterator[av.VideoFrame]:
+    if place.video is not None:
+        return video_frames(place.video, place, layout.fps)
+    return stored_pictures(table.column(layout.camera), place.data_file, place)
+
+
 def _rows(layout: LerobotLayout, place: LerobotEpisode) -> pa.Table:
     """The episode's rows of its Parquet file, in the order of its frames."""
     try:
-        table = _data_file(place.data_file, place.data_file.stat().st_mtime_ns)
+        columns = [STATE_KEY, ACTION_KEY, "episode_index", "frame_index", "task_index"]
+        if place.video is None:
+            columns.append(layout.camera)
+        table = _data_file(place.data_file, place.data_file.stat().st_mtime_ns, tuple(columns))
     except (OSError, pa.ArrowException) as error:
         raise CorruptShard(f"{place.data_file}: {error}") from error
     table = table.filter(pa.compute.equal(table.column("episode_index"), place.index)).sort_by("frame_index")
@@ -82,10 +91,9 @@ def _rows(layout: LerobotLayout, place: LerobotEpisode) -> pa.Table:
 
 
 @lru_cache(maxsize=1)
-def _data_file(path: Path, modified_ns: int) -> pa.Table:
+def _data_file(path: Path, modified_ns: int, columns: tuple[str, ...]) -> pa.Table:
     """Read once for all the episodes in it, which come one after the other."""
-    columns = [STATE_KEY, ACTION_KEY, "episode_index", "frame_index", "task_index"]
-    return pq.read_table(path, columns=columns)
+    return pq.read_table(path, columns=list(columns))
 
 
 def _matrix(table: pa.Table, key: str, layout: LerobotLayout, place: LerobotEpisode) -> NDArray[np.float64]:
@@ -108,31 +116,3 @@ def _instruction(table: pa.Table, layout: LerobotLayout, place: LerobotEpisode) 
             f"{sorted(layout.instructions)}; an episode must have exactly one of these"
         )
     return layout.instructions[tasks[0]]
-
-
-def _frames(place: LerobotEpisode, fps: float) -> Iterator[tuple[int, Any]]:
-    """Number and decoded frame of all frames of the episode, in order.
-
-    Raises:
-        CorruptShard: the video cannot be decoded, or a frame is not in it.
-    """
-    expected = 0
-    try:
-        with av.open(str(place.video_file)) as container:
-            stream = container.streams.video[0]
-            container.seek(round(place.from_s / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                number = round((frame.time - place.from_s) * fps)
-                if number < expected:
-                    continue
-                if number > expected or expected == place.length:
-                    break
-                yield number, frame
-                expected += 1
-    except (OSError, av.FFmpegError, IndexError) as error:
-        raise CorruptShard(f"{place.video_file}: cannot be decoded: {error}") from error
-    if expected < place.length:
-        raise CorruptShard(
-            f"{place.video_file}: frame {expected} of '{place.identity}', due at "
-            f"{place.from_s + expected / fps:.3f} s, is not in the video"
-        )

@@ -1,6 +1,7 @@
 """What a LeRobot data set of version 3.0 says about itself: which frames of which files an episode is.
 
-Many episodes share a Parquet file and a video; ``meta/episodes`` says where each one lies.
+Many episodes share a Parquet file and a video; ``meta/episodes`` says where each one lies. Pictures are in
+the video, or one by one in the rows of the Parquet file.
 Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3
 """
 
@@ -22,6 +23,18 @@ VERSION = "v3.0"
 STATE_KEY = "observation.state"
 ACTION_KEY = "action"
 
+_PICTURES = ("video", "image")
+"""What the type of a camera's feature is called: one video of all frames, or a file for each."""
+
+
+@dataclass(frozen=True)
+class VideoPart:
+    """Where an episode's pictures lie in a video."""
+
+    file: Path
+    from_s: float
+    """Where its first frame stands."""
+
 
 @dataclass(frozen=True)
 class LerobotEpisode:
@@ -31,9 +44,13 @@ class LerobotEpisode:
     length: int
     """Frames."""
     data_file: Path
-    video_file: Path
-    from_s: float
-    """Where its first frame stands in the video."""
+    video: VideoPart | None
+    """``None``: the pictures are in the data file."""
+
+    @property
+    def sources(self) -> list[Path]:
+        """The files that it is read from."""
+        return [self.data_file] if self.video is None else [self.data_file, self.video.file]
 
     @property
     def identity(self) -> str:
@@ -47,6 +64,8 @@ class LerobotLayout:
 
     root: Path
     fps: float
+    camera: str
+    """The front camera's key."""
     order: dict[str, tuple[int, ...]]
     """For states and actions: where each of the robot's joints stands in a row of the file."""
     instructions: dict[int, str]
@@ -60,7 +79,7 @@ def read_layout(root: Path, robot: RobotFacts, camera: str | None) -> LerobotLay
     Args:
         root: the folder that holds ``meta/info.json``.
         robot: what is expected.
-        camera: key of the video to use; ``None`` where there is only one.
+        camera: key of the pictures to use; ``None`` where there is only one.
 
     Raises:
         DataError: another version, robot or camera, or the data set contradicts itself.
@@ -76,26 +95,27 @@ def read_layout(root: Path, robot: RobotFacts, camera: str | None) -> LerobotLay
         key = _camera_key(root, features, camera)
         check_camera(_picture_size(features[key]), fps, robot, f"{root.name}: {key}")
         order = {name: _joint_order(features, name, robot, root) for name in (STATE_KEY, ACTION_KEY)}
-        episodes = _episodes(root, info, key)
+        in_videos = features[key]["dtype"] == "video"
+        episodes = _episodes(root, info, key if in_videos else None)
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
             f"{root}: its meta/ folder is not that of a LeRobot data set {VERSION}: {error!r}"
         ) from error
-    return LerobotLayout(root, fps, order, _instructions(root), episodes)
+    return LerobotLayout(root, fps, key, order, _instructions(root), episodes)
 
 
 def _camera_key(root: Path, features: dict[str, Any], camera: str | None) -> str:
-    videos = sorted(name for name, feature in features.items() if feature["dtype"] == "video")
-    if camera is not None and camera not in videos:
-        raise DataError(f"{root}: camera '{camera}' is none of its videos {videos}")
-    if camera is None and len(videos) != 1:
+    cameras = sorted(name for name, feature in features.items() if feature["dtype"] in _PICTURES)
+    if camera is not None and camera not in cameras:
+        raise DataError(f"{root}: '{camera}' is none of its cameras {cameras}")
+    if camera is None and len(cameras) != 1:
         raise DataError(
-            f"{root}: has the videos {videos}; say which one is the front camera's "
+            f"{root}: has the cameras {cameras}; say which one is the front camera "
             f"(--camera; in a stage --data.source.camera)"
         )
-    return camera or videos[0]
+    return camera or cameras[0]
 
 
 def _picture_size(feature: dict[str, Any]) -> tuple[int, int]:
@@ -129,23 +149,29 @@ def _instructions(root: Path) -> dict[int, str]:
         raise DataError(f"{path}: no tasks can be read from it: {error!r}") from error
 
 
-def _episodes(root: Path, info: dict[str, Any], key: str) -> tuple[LerobotEpisode, ...]:
+def _episodes(root: Path, info: dict[str, Any], video: str | None) -> tuple[LerobotEpisode, ...]:
+    """Those of the data set; ``video`` is the key of the videos, if pictures are in any."""
     files = sorted((root / "meta" / "episodes").glob("chunk-*/file-*.parquet"))
     if not files:
         raise DataError(f"{root}: meta/episodes holds no file: was the recording finalised?")
     columns = ["episode_index", "length", "data/chunk_index", "data/file_index"]
-    columns += [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
+    if video is not None:
+        columns += [f"videos/{video}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
     rows = [row for file in files for row in _table(file, columns).to_pylist()]
     return tuple(
         LerobotEpisode(
             index=row["episode_index"],
             length=row["length"],
             data_file=root / _filled(info["data_path"], row, "data"),
-            video_file=root / _filled(info["video_path"], row, f"videos/{key}", video_key=key),
-            from_s=row[f"videos/{key}/from_timestamp"],
+            video=None if video is None else _video_part(root, info, video, row),
         )
         for row in sorted(rows, key=lambda row: row["episode_index"])
     )
+
+
+def _video_part(root: Path, info: dict[str, Any], key: str, row: dict[str, Any]) -> VideoPart:
+    file = root / _filled(info["video_path"], row, f"videos/{key}", video_key=key)
+    return VideoPart(file, row[f"videos/{key}/from_timestamp"])
 
 
 def _filled(template: str, row: dict[str, Any], prefix: str, **names: str) -> str:

@@ -216,5 +216,4 @@ def _lerobot_candidates(path: Path, imports: Imports, imported: ImportSettings) 
     layout = read_layout(path, imported.robot, imported.camera)
     for place in layout.episodes:
         make = partial(import_lerobot, layout, place, imported.preparation, imported.robot, imported.stride)
-        sources = [place.data_file, place.video_file]
-        yield _Candidate(place.identity, partial(imports.fetch, place.identity, sources, make))
+        yield _Candidate(place.identity, partial(imports.fetch, place.identity, place.sources, make))

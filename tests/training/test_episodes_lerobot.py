@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.lerobot_files import COBOT, KEY, brightness, joints_at, write_lerobot
@@ -18,8 +19,9 @@ ROBOT = RobotFacts.of(COBOT, load_robot_profile("cobot_magic"))
 SMALL = ImagePreparation("centre_square", 32, "area")
 
 
-def test_every_picture_joint_and_target_comes_from_its_own_moment(tmp_path):
-    data = open_episodes(write_lerobot(tmp_path / "data"), SMALL, ROBOT)
+@pytest.mark.parametrize("videos", [True, False], ids=["in videos", "one by one"])
+def test_every_picture_joint_and_target_comes_from_its_own_moment(videos, tmp_path):
+    data = open_episodes(write_lerobot(tmp_path / "data", videos=videos), SMALL, ROBOT)
     check_episodes(data, ROBOT, SMALL)
     assert [e.identity for e in data] == ["episode_000000", "episode_000001"]
     assert [e.instruction for e in data] == ["sentence 0", "sentence 1"]
@@ -100,6 +102,22 @@ def test_a_corrupt_shard_is_named_and_passed_over_only_when_asked(shard, tmp_pat
     assert [e.identity for e in data] == ["episode_000000", "episode_000001"]
     assert [out.name for out in data.left_out] == ["episode_000002"]
     assert path.name in data.left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [(None, "is not in it: was the recording finalised"), (b"\x89PNG of no kind", "cannot be decoded")],
+)
+def test_a_picture_that_is_missing_or_damaged_is_named(file, sentence, tmp_path):
+    root = write_lerobot(tmp_path / "data", videos=False)
+    path = root / "data/chunk-000/file-000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[24 + 7][KEY]["bytes"] = file
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    with pytest.raises(CorruptShard, match=rf"file-000\.parquet: picture 7 of 'episode_000001' {sentence}"):
+        open_episodes(root, SMALL, ROBOT)
+    data = open_episodes(root, SMALL, ROBOT, OpenSettings(skip_corrupt=True))
+    assert [episode.identity for episode in data] == ["episode_000000"]
 
 
 def test_a_missing_frame_is_a_corrupt_video(tmp_path):
