@@ -101,6 +101,7 @@ def lead_round_and_round(operator: Operator, name: str, work: Callable[[int], No
     assert after.resident_mb - before.resident_mb < MOST_GROWTH_MB[name]
 
 
+@pytest.mark.slow
 def test_a_guard_can_be_led_round_and_round(supervisor, robot, operator):
     supervisor.start(spec(graph.GUARD_NODE, autostart=False))
 
@@ -116,6 +117,7 @@ def test_a_guard_can_be_led_round_and_round(supervisor, robot, operator):
     lead_round_and_round(operator, graph.GUARD_NODE, move, supervisor.pid(graph.GUARD_NODE))
 
 
+@pytest.mark.slow
 def test_a_policy_can_be_led_round_and_round(supervisor, robot, operator):
     model = "motion=sine amplitude=0.2 period_s=4.0"
     supervisor.start(spec(graph.POLICY_NODE, model=model, instruction="swing"))

@@ -134,6 +134,7 @@ def test_a_camera_that_goes_dark_or_freezes_makes_no_chunks_and_is_named(bench):
     chunks_flow()
 
 
+@pytest.mark.slow
 def test_a_forward_pass_that_hangs_ends_the_process_with_its_name(bench, supervisor):
     robot, operator, _timings, start = bench
     start(instruction="swing", model=f"{SINE} fault=slow fault_after=5 slow_ms=100000")

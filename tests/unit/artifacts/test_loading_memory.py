@@ -52,6 +52,7 @@ def medium_model(tmp_path_factory) -> Path:
     return save_model(tmp_path_factory.mktemp("models") / "medium", model_contents(network)).path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_peak_memory_is_little_more_than_the_weights(medium_model, dtype):
     done = subprocess.run(

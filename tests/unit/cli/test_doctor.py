@@ -64,6 +64,7 @@ def test_a_model_that_is_not_there_is_said(tmp_path):
     assert "nowhere" in result.text
 
 
+@pytest.mark.slow
 def test_the_real_doctor_on_this_machine():
     command = [sys.executable, "-m", "svam_ros.cli", "doctor", "--json"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROS_")}

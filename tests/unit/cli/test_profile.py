@@ -33,6 +33,7 @@ def test_the_defaults_time_the_model_that_ships(capsys):
     assert "takes up to" in shown.err
 
 
+@pytest.mark.slow
 def test_random_weights_need_no_model_and_every_figure_is_in_the_file(tmp_path, capsys):
     path = tmp_path / "figures.json"
     arguments = ["--model", "tiny", "--random-weights", "--dtype", "bfloat16", "--repeats", "2"]
@@ -69,6 +70,7 @@ def test_the_total_is_the_whole_call():
     assert 30 <= total.p50 < 300
 
 
+@pytest.mark.slow
 def test_two_engines_take_turns_and_their_medians_are_compared(tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert main(["profile", "--against", "eager", "--repeats", "2", "--json", str(path)]) == 0

@@ -81,6 +81,8 @@ ONNX_OPERATIONS = [
 ALLOWED_RAD = LARGEST_JOINT_DEVIATION_RAD["float32"]
 REQUEST = BuildRequest("openvino", "cpu", "float32")
 
+pytestmark = pytest.mark.slow  # building takes most of a minute; test_engine_publishing has stand-ins for it
+
 
 @pytest.fixture(scope="module")
 def unbuilt(tmp_path_factory):

@@ -52,6 +52,7 @@ def test_the_same_chunk_as_call_by_call_under_every_instruction_and_prefix(model
     engine.close()
 
 
+@pytest.mark.slow
 def test_what_computes_something_else_is_refused_and_closed(model, monkeypatch):
     closed = []
 
@@ -66,6 +67,7 @@ def test_what_computes_something_else_is_refused_and_closed(model, monkeypatch):
     assert len(closed) == 1
 
 
+@pytest.mark.slow
 def test_sums_in_half_precision_are_tried_first_and_given_up_where_they_are_not_exact_enough(
     model, monkeypatch, caplog
 ):
