@@ -37,7 +37,7 @@ class BuildEngineOptions:
     as many as the accuracy table leaves room for; their ranges come from --calibration."""
     calibration: Path | None = None
     """For int8: a recorded episode (.mcap) of what the robot will see, or a folder with such."""
-    calibration_observations: Annotated[int, Range(8, 10_000)] = 64
+    calibration_observations: Annotated[int, Range(8, 512)] = 64
     """Of all these episodes together, evenly spread."""
     out: Path | None = None
     """Build the engine in a copy of the model there. Where that copy stands already it is gone on with;
@@ -120,15 +120,20 @@ def _calibration(options: BuildEngineOptions, precision: DtypeName) -> tuple[Obs
         if options.calibration is not None:
             raise BuildRefused(f"--calibration is for --precision int8; '{precision}' needs no ranges")
         return ()
-    seen: list[Observation] = []
-    episodes = _episodes(options.calibration)
-    for path in episodes:
-        settings = ReplaySettings.recorded(path)
-        stamps = [observation.stamp_ns for observation in recorded_observations(path, settings)]
-        share = min(-(-options.calibration_observations // len(episodes)), len(stamps))
-        places = np.linspace(0, len(stamps) - 1, share).round().astype(int)
-        seen += recorded_observations(path, settings, {stamps[place] for place in places})
-    return tuple(seen)
+    settings = {path: ReplaySettings.recorded(path) for path in _episodes(options.calibration)}
+    stamps = [
+        (path, seen.stamp_ns) for path in settings for seen in recorded_observations(path, settings[path])
+    ]
+    count = min(options.calibration_observations, len(stamps))
+    chosen: dict[Path, set[int]] = {}
+    for place in np.linspace(0, len(stamps) - 1, count).round().astype(int):
+        path, stamp_ns = stamps[place]
+        chosen.setdefault(path, set()).add(stamp_ns)
+    return tuple(
+        observation
+        for path, wanted in chosen.items()
+        for observation in recorded_observations(path, settings[path], wanted)
+    )
 
 
 def _episodes(place: Path | None) -> list[Path]:

@@ -27,8 +27,7 @@ class DataOptions:
     path: Path = Path("runs/demonstrations")
     """Folder of demonstrations, of MCAP episodes or a LeRobot v3.0 data set."""
     also: tuple[Path, ...] = ()
-    """More folders, of the same kind or another: all are trained on together. Episodes keep their names, so
-    two of the same name are refused."""
+    """More folders, of the same kind or another, each with a name of its own: all are trained on together."""
     profile: str = "cobot_magic"
     """Of the robot that it was recorded on."""
     crop: Literal["centre_square", "squash"] = "centre_square"

@@ -55,7 +55,7 @@ def stored_pictures(column: pa.ChunkedArray, source: Path, place: LerobotEpisode
         CorruptShard: a row holds no picture, or a damaged one.
     """
     for number, stored in enumerate(column):
-        file = stored.as_py()["bytes"]
+        file = (stored.as_py() or {}).get("bytes")
         where = f"{source}: picture {number} of '{place.identity}'"
         if file is None:
             raise CorruptShard(f"{where} is not in it: was the recording finalised?")

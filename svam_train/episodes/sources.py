@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -73,15 +73,22 @@ def open_together(
 ) -> EpisodeSet:
     """Several folders as one data set, each of a kind of its own if need be.
 
+    Episodes of the first keep their identities. Those of the others begin with their folder's name: every
+    LeRobot data set has an episode 0.
+
     Raises:
-        DataError: as :func:`open_episodes`; or episodes of two folders have the same name.
+        DataError: as :func:`open_episodes`; or two of the others have the same name.
     """
     opened = [open_episodes(path, preparation, robot, settings, told) for path in paths]
     return EpisodeSet(
         " and ".join(one.name for one in opened),
         robot,
         preparation,
-        tuple(episode for one in opened for episode in one),
+        tuple(
+            replace(episode, identity=f"{one.name}/{episode.identity}") if one is not opened[0] else episode
+            for one in opened
+            for episode in one
+        ),
         tuple(out for one in opened for out in one.left_out),
     )
 

@@ -24,7 +24,7 @@ PREPARATION = ImagePreparation("centre_square", 64, "area")
 
 
 def record(folder, *seeds, **changes):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for seed in seeds:
         made_up = made_up_demonstration(seed=seed, pictures=6, size=64)
         # within the limits, which the goals of the made-up one are not
@@ -65,15 +65,17 @@ def test_the_fingerprint_is_of_all_that_is_read_and_of_nothing_else(tmp_path):
     assert opened(tmp_path / "b").fingerprint != first
 
 
-def test_folders_are_opened_together_unless_two_episodes_have_one_name(tmp_path):
-    mine, other = record(tmp_path / "mine", 1, 3), record(tmp_path / "other", 2)
+def test_folders_are_opened_together_and_keep_their_episodes_apart(tmp_path):
+    mine, other = record(tmp_path / "mine", 1, 2), record(tmp_path / "other", 2)
     both = open_together((mine, other), PREPARATION, ROBOT)
     assert both.name == "mine and other"
-    assert [episode.identity for episode in both] == [f"lift_pot_00000{seed}" for seed in (1, 2, 3)]
-    assert both.fingerprint == opened(record(tmp_path / "one", 1, 2, 3)).fingerprint
-    record(other, 3)
-    with pytest.raises(DataError, match="mine and other: two episodes are called 'lift_pot_000003'"):
-        open_together((mine, other), PREPARATION, ROBOT)
+    assert [e.identity for e in both] == ["lift_pot_000001", "lift_pot_000002", "other/lift_pot_000002"]
+    assert (
+        both.fingerprint != opened(mine).fingerprint == open_together((mine,), PREPARATION, ROBOT).fingerprint
+    )
+    check_episodes(both, ROBOT, PREPARATION)
+    with pytest.raises(DataError, match="two episodes are called 'other/lift_pot_000002'"):
+        open_together((mine, other, record(tmp_path / "elsewhere" / "other", 2)), PREPARATION, ROBOT)
     with pytest.raises(DataError, match="nowhere: there is no such folder"):
         open_together((mine, tmp_path / "nowhere"), PREPARATION, ROBOT)
 

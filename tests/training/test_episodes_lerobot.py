@@ -106,13 +106,17 @@ def test_a_corrupt_shard_is_named_and_passed_over_only_when_asked(shard, tmp_pat
 
 @pytest.mark.parametrize(
     ("file", "sentence"),
-    [(None, "is not in it: was the recording finalised"), (b"\x89PNG of no kind", "cannot be decoded")],
+    [
+        (None, "is not in it: was the recording finalised"),
+        ({"bytes": None, "path": "frame.png"}, "is not in it: was the recording finalised"),
+        ({"bytes": b"\x89PNG of no kind", "path": "frame.png"}, "cannot be decoded"),
+    ],
 )
 def test_a_picture_that_is_missing_or_damaged_is_named(file, sentence, tmp_path):
     root = write_lerobot(tmp_path / "data", videos=False)
     path = root / "data/chunk-000/file-000.parquet"
     rows = pq.read_table(path).to_pylist()
-    rows[24 + 7][KEY]["bytes"] = file
+    rows[24 + 7][KEY] = file
     pq.write_table(pa.Table.from_pylist(rows), path)
     with pytest.raises(CorruptShard, match=rf"file-000\.parquet: picture 7 of 'episode_000001' {sentence}"):
         open_episodes(root, SMALL, ROBOT)

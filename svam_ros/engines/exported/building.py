@@ -119,7 +119,8 @@ def build_engine(model: ModelDirectory, request: BuildRequest, report: Report) -
     inputs = _calibration(model, precision, request.observations)
     _refuse_without_memory(model)
     started = time.monotonic()
-    with work_folder(model, identity, kind.graph_precisions[precision], calibration_digest(inputs)) as work:
+    calibration = calibration_digest(inputs, model.manifest.config)
+    with work_folder(model, identity, kind.graph_precisions[precision], calibration) as work:
         build = _Build(model, kind, identity, work, inputs, request.threads, report)
         graphs = build.export()
         quantized = build.quantize(graphs)
@@ -241,7 +242,8 @@ class _Build:
             folder = self.sources if self.kind.compile is None else self._compiled_folder
             backend = self.kind.load(folder, shape, self._precision, self.threads)
         except (GraphLoadError, TensorRtError):
-            shutil.rmtree(self.work)  # the same command makes all of it again
+            # The same command makes it again; graphs that took a search are not thrown away with the rest.
+            shutil.rmtree(self._compiled_folder if self._precision == EIGHT_BITS else self.work)
             raise
         return self.identity.library, backend
 

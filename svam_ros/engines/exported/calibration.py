@@ -14,8 +14,8 @@ from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.types import Observation
 
 PREFIX_SPACING = 3
-"""Passes from one behind a prefix to the next. No divisor of those that are kept to judge the result, nor a
-multiple: both kinds find the ranges, and both are judged."""
+"""Passes from one behind a prefix to the next. It has no factor in common with ``JUDGED_SHARE``: ranges are
+found, and the result is judged, with and without a prefix."""
 
 Inputs = dict[str, Array]
 """What no stage makes, by name, for one pass."""

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from svam_ros.artifacts.model_directory import ModelDirectory
+from svam_ros.engines.accuracy import allowed_deviation
 from svam_ros.engines.exported.calibration import Inputs
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.graph_backend import GraphBackend
@@ -24,6 +26,7 @@ from svam_ros.engines.exported.reference_case import (
     measure_deviations,
 )
 from svam_ros.engines.exported.stage_graphs import PassShape
+from svam_ros.networks.config import SvamConfig
 from svam_ros.whole_files import whole_file, write_whole_text
 
 EIGHT_BITS = "int8"
@@ -53,13 +56,13 @@ class EightBitWork:
     report: Callable[[str], None]
 
     def run(self, shape: PassShape) -> Quantized:
-        """Quantise; what an earlier, finished run left is taken.
+        """Quantise; what an earlier run left is taken.
 
         Raises:
             BuildRefused: no layer is exact enough.
         """
-        summary = self.target / _SUMMARY_FILE
-        if summary.exists():
+        summary, reference = self.target / _SUMMARY_FILE, self.target / REFERENCE_FILE
+        if summary.exists() and reference.exists():
             found = json.loads(summary.read_text())
             return Quantized(found["layers"], found["all_layers"], tuple(found["kept"]))
         self.target.mkdir(exist_ok=True)
@@ -67,9 +70,9 @@ class EightBitWork:
         cases = self._cases(judged)
         search = QuantizationSearch(self.graphs, self.target, shape, ranging, self.threads, self.report)
         quantized = search.run(lambda backend: self._judge(backend, cases))
-        with whole_file(self.target / REFERENCE_FILE) as part:
-            cases[0].save(part)
         write_whole_text(summary, json.dumps(asdict(quantized)))
+        with whole_file(reference) as part:
+            cases[0].save(part)
         return quantized
 
     def _cases(self, judged: Sequence[Inputs]) -> list[ReferenceCase]:
@@ -102,9 +105,17 @@ def refuse_too_few(inputs: Sequence[Inputs]) -> None:
         )
 
 
-def calibration_digest(inputs: Sequence[Inputs]) -> str:
-    """Different for other observations."""
+def calibration_digest(inputs: Sequence[Inputs], config: SvamConfig) -> str:
+    """Different where another search could end otherwise: its observations, library and bounds.
+
+    Args:
+        inputs: of the observations; none where nothing is quantised.
+        config: of the network, which decides what it is held to.
+    """
     digest = hashlib.sha256()
+    if inputs:
+        bounds = {"margin": MARGIN, "table": allowed_deviation(config)[EIGHT_BITS]}
+        digest.update(json.dumps(bounds | {"onnxruntime": version("onnxruntime")}, sort_keys=True).encode())
     for one in inputs:
         for name in sorted(one):
             digest.update(name.encode())

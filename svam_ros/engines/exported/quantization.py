@@ -2,7 +2,8 @@
 
 Written as explicit QuantizeLinear and DequantizeLinear, which is what strongly typed TensorRT networks take
 their precision from. Only products with constant weights are quantised, the heavy ones by far: attention,
-norms and sums stay in the graph's own precision. Layers are switched in groups, a block of the network each.
+norms and sums stay in the graph's own precision, also where they read what a quantised product reads. Layers
+are switched in groups, a block of the network each.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import onnx
 
 _HEAVY = ("Conv", "Gemm", "MatMul")
+_COPY = "_in_eight_bits"
+"""Behind a tensor's name: its copy, which the quantised layers alone read."""
 
 Ranges = dict[str, float]
 """Tensor -> the largest magnitude that it is given room for."""
@@ -136,9 +139,12 @@ def _quantized(model: onnx.ModelProto, layers: tuple[HeavyLayer, ...], ranges: R
     from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
     limits = {
-        name: TensorData(lowest=np.array(-ranges[name], number), highest=np.array(ranges[name], number))
+        f"{name}{_COPY}": TensorData(
+            lowest=np.array(-ranges[name], number), highest=np.array(ranges[name], number)
+        )
         for name, number in _number_types(model, ranges).items()
     }
+    _copy_activations(model, {layer.node for layer in layers})
     with _quietly():
         quantizer = QDQQuantizer(
             model,
@@ -159,6 +165,24 @@ def _quantized(model: onnx.ModelProto, layers: tuple[HeavyLayer, ...], ranges: R
         )
         quantizer.quantize_model()
     return quantizer.model.model
+
+
+def _copy_activations(model: onnx.ModelProto, chosen: set[str]) -> None:
+    """Let the chosen layers read copies: the library gives all readers of a tensor what it quantised."""
+    import onnx
+
+    types, copied, nodes = _element_types(model), set[str](), []
+    for node in model.graph.node:
+        if node.name in chosen:
+            name, copy = node.input[0], f"{node.input[0]}{_COPY}"
+            if name not in copied:
+                copied.add(name)
+                nodes.append(onnx.helper.make_node("Identity", [name], [copy], name=copy))
+                model.graph.value_info.append(onnx.helper.make_tensor_value_info(copy, types[name], None))
+            node.input[0] = copy
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _number_types(model: onnx.ModelProto, tensors: Iterable[str]) -> dict[str, Any]:

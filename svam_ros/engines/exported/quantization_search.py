@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from svam_ros.engines.exported.quantization import (
     write_quantized,
 )
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
+from svam_ros.profiling.memory import available_bytes
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.whole_files import write_whole_text
 
@@ -71,11 +72,20 @@ class QuantizationSearch:
     _written: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def run(self, judge: Judge) -> Quantized:
-        """Find the fewest groups that have to keep the graph's precision, the most sensitive first.
+        """Find how many of the most sensitive groups have to keep the graph's precision.
 
         Raises:
-            BuildRefused: no group at all is exact enough.
+            BuildRefused: no group at all is exact enough, or there is too little memory.
         """
+        ranked = self._ranked()
+        kept = self._fewest(ranked, judge)
+        if len(kept) == len(ranked):
+            raise BuildRefused("no layer of this network can compute in eight bits inside the accuracy table")
+        every = [layer for layers in self._layers.values() for layer in layers]
+        return Quantized(sum(layer.group not in kept for layer in every), len(every), kept)
+
+    def _ranked(self) -> tuple[str, ...]:
+        """All groups, the most sensitive first; the passes are in memory only here."""
         values = self._run_passes()
         self.report("find the range of every activation")
         for stage in self.shape.frame:
@@ -84,12 +94,7 @@ class QuantizationSearch:
             self._ranges[stage.name] = activation_ranges(
                 graph, self._layers[stage.name], values, self.threads
             )
-        ranked = self._ranked_groups(values)
-        kept = self._fewest(ranked, judge)
-        if len(kept) == len(ranked):
-            raise BuildRefused("no layer of this network can compute in eight bits inside the accuracy table")
-        every = [layer for layers in self._layers.values() for layer in layers]
-        return Quantized(sum(layer.group not in kept for layer in every), len(every), kept)
+        return self._ranked_groups(values)
 
     def _run_passes(self) -> list[dict[str, Array]]:
         """All tensors of every pass."""
@@ -101,6 +106,8 @@ class QuantizationSearch:
             backend.run_instruction(given.pop("token_ids"), given.pop("attention_mask"))
             backend.run_frame(given, StageTimer())
             values.append(backend.values())
+            if len(values) == 1:
+                _refuse_without_memory(values[0], len(self.passes))
         backend.close()
         return values
 
@@ -175,3 +182,13 @@ class QuantizationSearch:
 
     def _graph(self, stage: StageShape) -> Path:
         return self.graphs / f"{stage.name}.onnx"
+
+
+def _refuse_without_memory(values: Mapping[str, Array], passes: int) -> None:
+    needed = passes * sum(array.nbytes for array in values.values())
+    free = available_bytes()
+    if free is not None and needed > free:
+        raise BuildRefused(
+            f"the tensors of {passes} observations take {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB "
+            f"are free: calibrate on fewer, with --calibration-observations"
+        )

@@ -34,11 +34,22 @@ def test_observations_are_spread_evenly_over_all_episodes(tmp_path, requests, ca
     (request,) = requests
     stamps = [observation.stamp_ns for observation in request.observations]
     assert len(stamps) == 10
-    assert stamps[:5] == stamps[5:], "the two recordings are alike"
-    gaps = [later - earlier for earlier, later in pairwise(stamps[:5])]
-    assert max(gaps) - min(gaps) < 40e6
-    assert stamps[4] - stamps[0] > 1.5e9
+    for of_one in (stamps[:5], stamps[5:]):
+        gaps = [later - earlier for earlier, later in pairwise(of_one)]
+        assert max(gaps) - min(gaps) < 40e6
+        assert of_one[4] - of_one[0] > 1.5e9
     assert request.observations[0].instruction == "lift the pot with both hands"
+
+
+def test_of_many_episodes_the_middles_and_ends_are_seen_too(tmp_path, requests):
+    for number in range(12):
+        Recording().write(tmp_path / "seen" / f"{number}.mcap")
+    seen = ("--calibration", str(tmp_path / "seen"), "--calibration-observations", "9")
+    assert main([*INT8, *seen, "--out", str(tmp_path / "model")]) == 2
+    stamps = [observation.stamp_ns for observation in requests[0].observations]
+    assert len(stamps) == 9
+    assert max(stamps) - min(stamps) > 1.5e9, "all recordings begin at the same time"
+    assert len(set(stamps)) > 2
 
 
 @pytest.mark.parametrize(

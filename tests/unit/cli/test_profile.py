@@ -135,6 +135,11 @@ def test_the_frame_has_the_camera_s_size_and_is_always_the_same():
     assert (first.frame.rgb == second.frame.rgb).all()
 
 
+def test_an_engine_without_eight_bits_is_not_timed_as_if_it_had_some(capsys):
+    assert main(["profile", "--engine", "eager", "--dtype", "int8"]) == 2
+    assert "engine 'eager' does not run in int8; 'tensorrt' does" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,6 +1,7 @@
 """Graphs in eight bits: which layers, in which ranges, and what keeps a layer out of them."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from support.networks import (
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
 from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS
-from svam_ros.engines.exported import eight_bits
+from svam_ros.engines.exported import eight_bits, quantization_search
 from svam_ros.engines.exported.calibration import calibration_inputs
 from svam_ros.engines.exported.eight_bits import (
     FEWEST_OBSERVATIONS,
@@ -110,7 +111,8 @@ def test_inputs_are_those_of_the_observations_some_of_them_behind_a_prefix(model
     assert not np.array_equal(inputs[0]["latent_noise"], inputs[2]["latent_noise"])
     assert np.array_equal(inputs[0]["token_ids"], inputs[2]["token_ids"])
     assert not np.array_equal(inputs[0]["token_ids"], inputs[1]["token_ids"])
-    assert calibration_digest(inputs) != calibration_digest(inputs[::-1])
+    config = model.manifest.config
+    assert calibration_digest(inputs, config) != calibration_digest(inputs[::-1], config)
     with pytest.raises(PredictionRefused, match="instruction"):
         calibration_inputs(model, [dataclasses.replace(SEEN[0], instruction="")])
 
@@ -159,11 +161,18 @@ def test_chosen_layers_and_no_others_compute_in_eight_bits(graphs, tmp_path):
         node = next(node for node in graph.node if node.name == layer.node)
         sources = [made_by[name].op_type if name in made_by else "constant" for name in node.input[:2]]
         assert (sources == ["DequantizeLinear"] * 2) == (layer in chosen)
+        assert layer in chosen or "DequantizeLinear" not in sources
         if layer in chosen:
             weight, scale, _ = made_by[node.input[1]].input
             assert constants[weight].data_type == onnx.TensorProto.INT8
             assert len(onnx.numpy_helper.to_array(constants[scale])) > 1, "one scale for every channel"
+    behind = {node.name for node in graph.node for name in node.input if _dequantized(made_by.get(name))}
+    assert behind == {layer.node for layer in chosen}, "what reads the same tensor keeps its precision"
     OnnxRuntimeStage(target, 1)
+
+
+def _dequantized(node):
+    return node is not None and node.op_type == "DequantizeLinear"
 
 
 def test_as_many_groups_as_the_table_leaves_room_for(eight, model):
@@ -202,6 +211,24 @@ def test_finished_work_is_not_done_again(eight, graphs):
     assert told == []
     case = load_reference_case(work.target / REFERENCE_FILE)
     np.testing.assert_array_equal(case.inputs["image"], work.inputs[0]["image"])
+
+
+def test_what_was_cut_off_after_the_search_is_gone_on_with(eight, graphs, tmp_path):
+    work, quantized, _ = eight
+    shutil.copytree(work.target, tmp_path / "again")
+    (tmp_path / "again" / REFERENCE_FILE).unlink()
+    told: list[str] = []
+    again = dataclasses.replace(work, target=tmp_path / "again", report=told.append)
+    assert again.run(graphs[1]) == quantized
+    assert not any(step.startswith("try ") for step in told)
+    case = load_reference_case(tmp_path / "again" / REFERENCE_FILE)
+    np.testing.assert_array_equal(case.inputs["image"], work.inputs[0]["image"])
+
+
+def test_more_observations_than_fit_into_memory_are_refused(eight, graphs, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization_search, "available_bytes", lambda: 1e6)
+    with pytest.raises(BuildRefused, match=r"0\.0 GB are free: calibrate on fewer"):
+        dataclasses.replace(eight[0], target=tmp_path).run(graphs[1])
 
 
 def test_a_search_that_was_killed_goes_on_with_the_groups_that_were_not_tried(eight, graphs, tmp_path):
