@@ -65,12 +65,12 @@ def create_engine(
 def _plan(name: str, model: EngineModel, device: DeviceName, dtype: DtypeName, threads: int) -> RunPlan:
     """Where and how it runs; a precision that was left open is the one that the engine is built in."""
     from svam_ros.engines.exported.engine_kinds import ENGINE_KINDS, chosen_precision
-    from svam_ros.engines.run_plan import plan_run
+    from svam_ros.engines.run_plan import DeviceError, plan_run
 
     if name in ENGINE_KINDS:
         dtype = chosen_precision(ENGINE_KINDS[name], dtype)
     elif dtype == "int8":
-        raise ValueError(f"engine '{name}' does not run in int8; 'tensorrt' does, once it is built so")
+        raise DeviceError(f"engine '{name}' does not run in int8; 'tensorrt' does, once it is built so")
     return plan_run(model.manifest, device, dtype, threads)
 
 

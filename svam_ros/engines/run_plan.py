@@ -31,7 +31,7 @@ than those the limit was measured with.
 
 
 class DeviceError(ValueError):
-    """The device is not there, or has too little memory; the text says what is and what to do."""
+    """The device or the precision is not there, or memory is short; the text says what is and what to do."""
 
 
 @dataclass(frozen=True)
