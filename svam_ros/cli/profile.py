@@ -200,8 +200,8 @@ def _engine(name: str, model: EngineModel, plan: RunPlan, *, asked_for: bool) ->
     """Warm. What another one is only compared with runs in the precision around its eight bits."""
     if name != "plain":
         device = cast("DeviceName", plan.device.type)
-        only_built = plan.dtype_name == "int8" and not asked_for
-        dtype = str(plan.dtype).removeprefix("torch.") if only_built else plan.dtype_name
+        around = plan.dtype_name == "int8" and not asked_for
+        dtype = str(plan.dtype).removeprefix("torch.") if around else plan.dtype_name
         return create_engine(name, model, threads=plan.threads, device=device, dtype=cast("DtypeName", dtype))
     from svam_ros.engines.plain import PlainEngine
 
