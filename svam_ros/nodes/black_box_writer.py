@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from svam_ros.recording.black_box_file import BlackBoxRecord, write_black_box
+from svam_ros.recording.black_box_file import BLACK_BOX_PATTERN, BlackBoxRecord, write_black_box
 from svam_ros.recording.episode_file import RecordingError
 from svam_ros.types import BlackBoxExcerpt
 
@@ -17,7 +17,6 @@ KEPT_FILES = 500
 """In the folder; the oldest make room. A box of ten seconds takes about 100 kB."""
 REST_S = 0.005
 """Between portions of a file."""
-_PATTERN = "black_box_*.mcap"
 
 
 def black_box_folder(chosen: str) -> Path:
@@ -81,6 +80,6 @@ class BlackBoxWriter:
         name = f"black_box_{now:%Y%m%d_%H%M%S}_{os.getpid()}_{self._written:04d}.mcap"
         record = BlackBoxRecord(excerpt, self._joint_names, self._profile, now.isoformat(timespec="seconds"))
         write_black_box(self._folder / name, record, rest=lambda: self._closing.wait(REST_S))
-        for old in sorted(self._folder.glob(_PATTERN))[:-KEPT_FILES]:
+        for old in sorted(self._folder.glob(BLACK_BOX_PATTERN))[:-KEPT_FILES]:
             old.unlink(missing_ok=True)
         return self._folder / name

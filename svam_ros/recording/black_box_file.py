@@ -25,6 +25,8 @@ from svam_ros.whole_files import whole_file
 TICKS_TOPIC = "/svam/black_box/ticks"
 EVENTS_TOPIC = "/svam/black_box/events"
 METADATA = "svam_black_box"
+BLACK_BOX_PATTERN = "black_box_*.mcap"
+"""What the files are called: they may lie beside episodes."""
 TICKS_AT_ONCE = 20
 """Between two such portions the writer rests, so that the guard's thread is not kept from its tick."""
 

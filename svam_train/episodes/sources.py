@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from svam_ros.cobot import CalibrationError, load_cobot, load_robot_profile
+from svam_ros.recording.black_box_file import BLACK_BOX_PATTERN
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_ros.whole_files import PART_SUFFIX
 from svam_train.episodes.episode_files import open_episode_file
@@ -160,7 +161,11 @@ def _candidates(
     if not path.is_dir():
         raise DataError(f"{path}: there is no such folder of episodes")
     recordings = sorted(path.glob("*.npz"))
-    messages = sorted(file for file in path.rglob("*.mcap") if FOLDER not in file.parts)
+    messages = sorted(
+        file
+        for file in path.rglob("*.mcap")
+        if FOLDER not in file.parts and not file.match(BLACK_BOX_PATTERN)  # a demo leaves those in its logs
+    )
     lerobot = (path / "meta" / "info.json").is_file()
     kinds = [kind for kind, there in (("npz", recordings), ("MCAP", messages), ("LeRobot", lerobot)) if there]
     if len(kinds) != 1:

@@ -1,5 +1,7 @@
 """Recordings of the robot become what the policy saw and what the arms were told, to the control step."""
 
+import shutil
+
 import numpy as np
 import pytest
 from support.robot_recordings import COBOT, COMMANDS_FROM_S, PROFILE, START_NS, Recording, commanded_at
@@ -40,6 +42,14 @@ def test_pictures_and_joints_are_those_of_the_nodes_observations_and_nothing_els
         np.testing.assert_array_equal(batch["images"][row].numpy(), given.image)
         np.testing.assert_array_equal(episode.joints[row], given.joints)
     assert np.abs(episode.lateness).max() * 0.04 < 0.018  # half of a camera period, and rounding
+
+
+def test_black_boxes_that_lie_beside_episodes_are_none(recorded, tmp_path):
+    shutil.copytree(recorded, tmp_path / "demo")
+    (tmp_path / "demo" / "logs").mkdir()
+    (tmp_path / "demo" / "logs" / "black_box_20260101_120000_7_0001.mcap").write_bytes(b"of the guard")
+    data = open_episodes(tmp_path / "demo", SMALL, ROBOT)
+    assert data.fingerprint == open_episodes(recorded, SMALL, ROBOT).fingerprint
 
 
 def test_actions_are_the_set_points_of_their_moments(recorded):
