@@ -18,7 +18,8 @@ class Actions:
     """Stage 3: train Uni-Perceiver and action expert on top of the frozen foresight of stages 1 and 2."""
 
     parent: Path = Path("runs/decouplers")
-    """Finished run of the decouplers, or of this stage to go on from with other data."""
+    """Finished run of the decouplers; or of this stage, or a model directory, to go on from with other data.
+    A model that ships with the package goes by its name."""
     run: Path = Path("runs/actions")
     """Folder of this run."""
     data: DataOptions = field(default_factory=DataOptions)
@@ -37,12 +38,12 @@ def run(options: Actions) -> None:
         ValueError: options, data, parent or the run's folder do not do; the text says why.
     """
     from svam_train.stages.action_run import ActionRun, train_actions
+    from svam_train.stages.published_parent import find_parent
 
     recipe = options.recipe
     training, held_out, facts = open_action_data(options.data, recipe)
-    where = ActionRun(
-        training, held_out, facts, options.parent, options.run, options.features, str(process_device())
-    )
+    parent = find_parent(options.parent)
+    where = ActionRun(training, held_out, facts, parent, options.run, options.features, str(process_device()))
     with EpisodeProgress("features of ") as progress:
         train_actions(recipe, where, resume=options.resume, told=progress.told)
     tell(f"{options.run}: the whole network; go on with 'svam-train publish {options.run} --out MODEL'")

@@ -46,6 +46,8 @@ class CardFacts:
     """The last one first."""
     reports: tuple[EvaluationReport, ...]
     hardware: str
+    begun_from: tuple[str, ...] = ()
+    """Published models at the end of the line."""
 
 
 def model_card(facts: CardFacts) -> str:
@@ -68,8 +70,8 @@ A model that was trained in simulation has never seen a real camera: do not run 
 ## How it was made
 
 - Data: {data_sentence(facts.data)}.
-- Training: the runs below, each on the one before, {minutes:.0f} minutes in all on {facts.hardware}. Their
-  complete configurations lie in `training/`.
+{_begun_from(facts)}- Training: the runs below, each on the one before, {minutes:.0f} minutes in all on
+  {facts.hardware}. Their complete configurations lie in `training/`.
 - Stored: moving average of the weights, float16.
 
 {_runs_table(facts.runs)}
@@ -86,6 +88,11 @@ def data_sentence(data: Mapping[str, Any]) -> str:
         f"'{data['name']}': {sum(data['episodes'].values())} episodes ({counts}) with {data['pictures']} "
         f"pictures, {data['held_out_episodes']} more held out"
     )
+
+
+def _begun_from(facts: CardFacts) -> str:
+    names = ", ".join(f"'{name}'" for name in facts.begun_from)
+    return f"- Begun from the published model {names}, whose runs come first below.\n" if names else ""
 
 
 def _runs_table(runs: Sequence[RunFacts]) -> str:

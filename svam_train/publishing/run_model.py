@@ -28,10 +28,8 @@ from svam_train.publishing.model_card import CardFacts, RunFacts, data_sentence,
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.action_run import STAGE
 from svam_train.stages.inheritance import STATISTICS_FILE, inherited_tokenizer, lineage
+from svam_train.stages.published_parent import CONFIGS_FOLDER, is_published, published_runs
 from svam_train.training.run_folder import FINISHED_FILE, RunError, load_config, load_weights, read_json
-
-CONFIGS_FOLDER = "training"
-"""In the model directory: the resolved config of every run, by its place in the line."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ def publish_run(
     recipe = finished.recipe
     network = Svam(recipe.config)
     network.load_state_dict(load_weights(run))
-    runs = tuple(_facts(folder) for folder in lineage(run))
+    line = tuple(lineage(run))
+    runs = tuple(facts for folder in line for facts in _facts(folder))
     card = CardFacts(
         name=out.name,
         parameters=sum(tensor.numel() for tensor in network.run_time_state_dict().values()),
@@ -74,9 +73,10 @@ def publish_run(
         runs=runs,
         reports=tuple(reports),
         hardware=hardware or _hardware(runs),
+        begun_from=tuple(folder.name for folder in line if is_published(folder)),
     )
     configs = {
-        f"{CONFIGS_FOLDER}/{number:02d}_{facts.name}.json": json.dumps(facts.config, indent=2) + "\n"
+        f"{CONFIGS_FOLDER}/{number:02d}_{facts.name}.json": _noted(facts)
         for number, facts in enumerate(reversed(runs), start=1)
     }
     contents = ModelContents(
@@ -149,15 +149,25 @@ def _read(run: Path) -> _FinishedRun:
     return _FinishedRun(recipe, data, statistics)
 
 
-def _facts(folder: Path) -> RunFacts:
+def _facts(folder: Path) -> list[RunFacts]:
+    """Of a run; of a published model those of all runs that led to it, the last one first."""
+    if is_published(folder):
+        return [RunFacts(**noted) for noted in published_runs(folder)]
     finished = read_json(folder / FINISHED_FILE)
-    return RunFacts(
+    facts = RunFacts(
         name=folder.name,
         config=load_config(folder),
         steps=int(finished["steps"]),
         trained_s=float(finished["trained_s"]),
         machine=f"{finished['processes']} x {finished['device']}",
     )
+    return [facts]
+
+
+def _noted(facts: RunFacts) -> str:
+    """What the model directory keeps of a run, as :func:`published_runs` reads it."""
+    finished = {"steps": facts.steps, "trained_s": facts.trained_s, "machine": facts.machine}
+    return json.dumps({"finished": finished, "config": facts.config}, indent=2) + "\n"
 
 
 def _hardware(runs: Sequence[RunFacts]) -> str:

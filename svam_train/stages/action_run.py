@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from svam_train.stages.inheritance import (
     lineage,
 )
 from svam_train.stages.instruction_texts import InstructionTexts
+from svam_train.stages.published_parent import is_published, published_runs, published_statistics
 from svam_train.training.loop import train
 from svam_train.training.processes import this_process
 from svam_train.training.run_folder import RunError, RunFolder, load_config
@@ -54,7 +55,7 @@ class ActionRun:
     facts: Mapping[str, Any]
     """Of the data, for the run's config: among them ``image``, how its pictures were prepared."""
     parent: Path
-    """Finished run of the decouplers, or of this stage to go on from with other data."""
+    """Finished run of the decouplers; or of this stage, or a published model, to go on from."""
     folder: Path
     features: Path | None = None
     """Where features are kept that the recipe wants on disk; by default in the run's folder."""
@@ -111,14 +112,22 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
 
 def _check_frame_spacing(recipe: ActionRecipe, parent: Path) -> None:
     """Refuse to read another moment into the video's later frames than the stages before did."""
-    for folder in lineage(parent):
-        config = load_config(folder)
+    for folder, config in _configs(parent):
         theirs = config.get("recipe", {}).get("frame_spacing", recipe.frame_spacing)
         if config.get("stage") in ("video", "decouplers") and theirs != recipe.frame_spacing:
             raise RunError(
                 f"{folder}: its video has frames {theirs} control steps apart, this recipe says "
                 f"{recipe.frame_spacing}: set --recipe.frame-spacing {theirs}"
             )
+
+
+def _configs(parent: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Of every run in the line, with the folder that tells of it."""
+    for folder in lineage(parent):
+        if is_published(folder):
+            yield from ((folder, noted["config"]) for noted in published_runs(folder))
+        else:
+            yield folder, load_config(folder)
 
 
 def _data_facts(run: ActionRun) -> dict[str, Any]:
@@ -135,8 +144,11 @@ def _data_facts(run: ActionRun) -> dict[str, Any]:
 def _statistics(recipe: ActionRecipe, run: ActionRun) -> IdentifiedStatistics:
     """Those of the data; of an earlier run of this stage its own, which its weights were trained with."""
     path = run.parent / STATISTICS_FILE
-    if path.is_file():
+    if is_published(run.parent):
+        statistics = published_statistics(run.parent)
+    elif path.is_file():
         statistics = IdentifiedStatistics.from_json(path.read_text(encoding="utf-8"))
-        statistics.check(run.training)
-        return statistics
-    return fit_statistics(run.training, method=recipe.statistics)
+    else:
+        return fit_statistics(run.training, method=recipe.statistics)
+    statistics.check(run.training)
+    return statistics

@@ -1,4 +1,7 @@
-"""What a run takes over from the runs that it was built on, and those from theirs."""
+"""What a run takes over from the runs that it was built on, and those from theirs.
+
+At the end of the line there may be a published model instead of a run.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.networks.config import TextConfig
+from svam_train.stages.published_parent import is_published, published_tokenizer, verify_published
 from svam_train.training.run_folder import PARENT_FILE, RunError, load_weights, read_json, weights_hash
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -21,7 +25,8 @@ def lineage(run: Path) -> Iterator[Path]:
     """The finished run, then those that it was built on, the nearest first.
 
     Raises:
-        RunError: one of them is not there any more, or hands on something else than when it was built on.
+        RunError: one of them is not there any more, or hands on something else than when it was built on; a
+            model is not as it was published.
     """
     waiting, seen = [(run, "")], set()
     while waiting:
@@ -34,6 +39,8 @@ def lineage(run: Path) -> Iterator[Path]:
                 f"{folder}: was trained again since a run was built on it; build that run anew, or bring the "
                 f"old one back"
             )
+        if is_published(folder):
+            verify_published(folder)
         yield folder
         if (folder / PARENT_FILE).is_file():
             parents = read_json(folder / PARENT_FILE).values()
@@ -59,6 +66,8 @@ def inherited_tokenizer(run: Path, config: TextConfig) -> InstructionTokenizer:
         RunError: no run holds it, or it does not fit the text encoder.
     """
     for folder in lineage(run):
+        if is_published(folder):
+            return published_tokenizer(folder, config)
         path = folder / TOKENIZER_FILE
         if path.is_file():
             try:

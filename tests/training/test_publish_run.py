@@ -76,7 +76,8 @@ def test_the_card_and_the_manifest_tell_the_truth(model):
     configs = sorted(path.name for path in (model.path / "training").iterdir())
     assert configs == ["01_video.json", "02_decouplers.json", "03_actions.json"]
     said = json.loads((model.path / "training" / "03_actions.json").read_text())
-    assert said["recipe"]["training"]["batch_size"] == SMALL.training.batch_size
+    assert said["config"]["recipe"]["training"]["batch_size"] == SMALL.training.batch_size
+    assert said["finished"]["steps"] == SMALL.training.steps
     assert "more held out" in model.manifest.provenance.data
 
 
