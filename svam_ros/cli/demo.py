@@ -6,6 +6,7 @@ import dataclasses
 import webbrowser
 
 from rich.console import Console
+from rich.markup import escape
 
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id
@@ -97,7 +98,8 @@ def _run_session(
 def _episode_line(number: int, result: EpisodeResult) -> str:
     outcome = "[green]success[/]" if result.success else "[red]no success[/]"
     done = f"  {result.fraction:.0%} poured" if result.task == "pour" and result.fraction is not None else ""
-    return f"episode {number}  seed {result.seed}  {outcome}{done}  {result.steps} steps"
+    why = f"  the guard stopped: {escape(result.stopped)}" if result.stopped else ""
+    return f"episode {number}  seed {result.seed}  {outcome}{done}  {result.steps} steps{why}"
 
 
 def _write_report(options: DemoOptions, model_name: str, session: DemoSession, console: Console) -> None:

@@ -20,6 +20,7 @@ from svam_ros.cli.interrupts import interrupts_deferred, uninterrupted
 from svam_ros.cli.report_folder import LOGS_NAME
 from svam_ros.cli.run_figures import MotionCounters, RunFigures
 from svam_ros.cobot import load_cobot, load_robot_profile
+from svam_ros.control.guard_state import GuardState
 from svam_ros.profiling.environment import read_versions
 from svam_ros.profiling.run_report import EpisodeResult
 from svam_ros.profiling.stage_table import LiveStatus
@@ -31,6 +32,8 @@ FIRST_CHUNK_S = 10.0
 """A policy that has made no chunk by then will not make one."""
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
+STATUS_IS_NEW_S = 0.5
+"""By then what the guard tells is of this episode: it tells ten times a second."""
 NOTE_PERIOD_S = 0.5
 """How often it is written down which shared memory the starting processes have taken."""
 
@@ -173,13 +176,13 @@ class DemoSession:
         self._engage()
         self.figures.record(True)
         try:
-            success, steps = self._watch_episode(before)
+            success, steps, stopped = self._watch_episode(before)
         finally:
             self.figures.record(False)
         fraction = self._operator.episode.get("fraction")
         self._stop_arms()
         result = EpisodeResult(
-            self._options.task, seed, success, steps, None if fraction is None else float(fraction)
+            self._options.task, seed, success, steps, None if fraction is None else float(fraction), stopped
         )
         counters = MotionCounters.read(self._operator.motion).since(before)
         dropped = self._recorder.end({"success": str(success).lower(), "steps": str(steps)})
@@ -250,19 +253,22 @@ class DemoSession:
             self._watch()
             time.sleep(0.2)
 
-    def _watch_episode(self, before: MotionCounters) -> tuple[bool, int]:
-        """Watch until success or the time is over.
+    def _watch_episode(self, before: MotionCounters) -> tuple[bool, int, str]:
+        """Watch until success, or until the guard stops the arms, or until the time is over.
 
         Returns:
-            Whether it succeeded, and the control steps, fresh or stalled, from the first fresh one after
-            the engage until then. The guard counts them; it tells ten times a second, so the number may
-            be a few steps early.
+            Whether it succeeded; the control steps, fresh or stalled, from the first fresh one after the
+            engage until then; and why the guard stopped, empty where it did not. The guard counts the steps;
+            it tells ten times a second, so the number may be a few steps early.
         """
         self._phase = "moving"
         began = time.monotonic()
         chunks_before = self.figures.chunks()
-        while time.monotonic() - began < self._options.seconds and not self._succeeded():
+        stopped = ""
+        while time.monotonic() - began < self._options.seconds and not (self._succeeded() or stopped):
             self._watch()
+            if time.monotonic() - began > STATUS_IS_NEW_S:
+                stopped = self._why_stopped()
             if time.monotonic() - began > FIRST_CHUNK_S and self.figures.chunks() == chunks_before:
                 last_words = self._supervisor.last_words(graph.POLICY_NODE, lines=1)
                 raise DemoFailed(
@@ -277,7 +283,7 @@ class DemoSession:
         counters = MotionCounters.read(self._operator.motion).since(before)
         if success:
             time.sleep(AFTER_SUCCESS_S)
-        return success, counters.steps_executed + counters.steps_stalled
+        return success, counters.steps_executed + counters.steps_stalled, "" if success else stopped
 
     def _stop_arms(self) -> None:
         self._phase = "holding"
@@ -289,6 +295,11 @@ class DemoSession:
             lambda: self._operator.motion.get("commanding") == "false",
             5.0,
         )
+
+    def _why_stopped(self) -> str:
+        """Why the guard has stopped the arms; empty where it has not."""
+        motion = self._operator.motion
+        return motion.get("reason", "") if motion.get("state") == GuardState.STOPPED.value else ""
 
     def _succeeded(self) -> bool:
         return self._operator.episode.get("success") == "true"

@@ -142,7 +142,11 @@ class GuardSession:
         return not self._guard.status(time.monotonic_ns()).commanding
 
     def engage(self) -> list[str]:
-        """Let chunks move the arms; gives the reasons why not, none when engaged."""
+        """Let chunks move the arms; gives the reasons why not, none when engaged.
+
+        The first command is the measured pose: the newest that has arrived, not that of the last cycle.
+        """
+        self._attempt("an input", self._take_in)
         findings = self._guard.engage(time.monotonic_ns())
         refusals = [_sentence(finding) for finding in findings]
         if not refusals:

@@ -72,6 +72,8 @@ class EpisodeResult:
     """Control steps until success or the end."""
     fraction: float | None = None
     """How much of the task was done, 0 to 1: of ``pour`` the share of the beads in the bowl."""
+    stopped: str = ""
+    """Why the guard stopped the arms, which ended the episode; empty where it did not."""
 
 
 @dataclass(frozen=True)

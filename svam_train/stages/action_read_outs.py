@@ -137,7 +137,7 @@ def _known(episode: Episode, weights: ReadOutWeights) -> _Known:
     if episode.centres is None:
         raise DataError(
             f"episode '{episode.identity}' does not say where things are in its pictures: it was not "
-            f"recorded in simulation, or by an older version; set read_outs.places to 0"
+            f"recorded in simulation, or by an older version; say --recipe.read-outs.places 0"
         )
     in_picture = episode.centres[..., :2]
     return _Known(np.nan_to_num(in_picture), np.isfinite(in_picture[..., 0]).astype(np.float32), rests)

@@ -188,6 +188,21 @@ def test_engaging_right_after_a_stop_does_not_jump_to_where_gravity_has_pulled_t
     assert_within_limits(log)
 
 
+def test_engage_begins_where_the_arms_are_now_not_where_the_last_cycle_saw_them(bench):
+    robot, operator, _log = bench
+    for trial in range(1, 6):
+        before = len(robot.heard.commands["left"])
+        robot.positions = robot.cobot.home + 0.05 * trial * robot.cobot.is_arm_joint
+        robot.tell_states()
+        operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+        wait_for(lambda before=before: len(robot.heard.commands["left"]) > before, 2.0, "a set-point")
+        first = robot.heard.commands["left"][before].positions
+        np.testing.assert_allclose(first[0], robot.cobot.home[0] + 0.05 * trial, atol=1e-6)
+        operator.trigger(graph.GUARD_NODE, graph.STOP_SERVICE)
+        wait_for(lambda: operator.motion["commanding"] == "true", 2.0)
+        wait_for(lambda: operator.motion["commanding"] == "false", 5.0)
+
+
 def test_hold_is_kept_until_engage_and_has_nothing_to_hold_before(bench):
     robot, operator, _log = bench
     with pytest.raises(OperatorError, match="nothing to hold: idle"):

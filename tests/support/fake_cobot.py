@@ -67,7 +67,7 @@ class FakeCobot:
             JointTrajectory, graph.CHUNK_TOPIC, self.heard.chunks.append, qos.CHUNKS
         )
         self._chunks = self.node.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
-        self.node.create_timer(0.01, self._publish_states)
+        self.node.create_timer(0.01, self.tell_states)
         if camera:
             self.node.create_timer(1 / 30, self._publish_frame)
         self._thread = ExecutorThread(self.node, self._context, "fake cobot")
@@ -108,7 +108,8 @@ class FakeCobot:
         message.header.stamp = time_message(self.now_ns())
         self._compressed.publish(message)
 
-    def _publish_states(self) -> None:
+    def tell_states(self) -> None:
+        """Publish where the arms are, out of turn too."""
         if not self.publish_states:
             return
         for arm in ARM_NAMES:

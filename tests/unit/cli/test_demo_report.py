@@ -5,6 +5,7 @@ import webbrowser
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from svam_ros.cli.demo import _episode_line, _point_to_report, episode_to_show
 from svam_ros.cli.demo_options import DemoOptions
@@ -50,6 +51,13 @@ def test_headless_opens_nothing_even_where_there_is_a_screen(monkeypatch, opened
     monkeypatch.setenv("DISPLAY", ":0")
     _point_to_report(DemoOptions(report=tmp_path, headless=True), Console(file=io.StringIO()))
     assert opened == []
+
+
+def test_an_episode_that_the_guard_ended_says_why():
+    stopped = EpisodeResult("lift_pot", 3, False, 20, stopped="an arm does not go where it is told [rad]")
+    line = Text.from_markup(_episode_line(0, stopped)).plain
+    assert line.endswith("20 steps  the guard stopped: an arm does not go where it is told [rad]")
+    assert "stopped" not in _episode_line(0, EpisodeResult("lift_pot", 3, False, 20))
 
 
 def test_a_poured_episode_says_how_much_was_poured():
