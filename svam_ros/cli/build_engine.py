@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from rich.console import Console
 
+from svam_ros.cli.build_steps import BuildSteps
 from svam_ros.parameters import DtypeName, Range
 
 if TYPE_CHECKING:  # torch is loaded only when there is something to build
@@ -46,37 +46,6 @@ class BuildEngineOptions:
     """CPU threads for the comparison at the end. 0: every core."""
 
 
-class _Steps:
-    """One line for every step that is done, and how long it took; the one that runs moves."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("")
-        self._step: str | None = None
-        self._began_s = 0.0
-
-    def __enter__(self) -> _Steps:
-        self._status.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._status.stop()
-        if kind is None:
-            self._finish()
-
-    def begin(self, step: str) -> None:
-        """The step before is done, this one begins."""
-        self._finish()
-        self._step, self._began_s = step, time.monotonic()
-        self._status.update(step)
-
-    def _finish(self) -> None:
-        if self._step is not None:
-            elapsed_s = time.monotonic() - self._began_s
-            self._console.print(f"  {elapsed_s:6.1f} s  {self._step}", highlight=False)
-        self._step = None
-
-
 def run_build_engine(options: BuildEngineOptions) -> int:
     """Build it, say how far it is from the network."""
     from svam_ros.artifacts.model_directory import open_model, ships_with_package
@@ -105,7 +74,7 @@ def run_build_engine(options: BuildEngineOptions) -> int:
         )
     threads = options.threads or len(os.sched_getaffinity(0))
     request = BuildRequest(kind.name, target, precision, threads, observations)
-    with _Steps(Console(stderr=True)) as steps:
+    with BuildSteps(Console(stderr=True)) as steps:
         built = build_engine(model, request, steps.begin)
     _report(built)
     return 0

@@ -11,6 +11,7 @@ from rich.markup import escape
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id
 from svam_ros.bringup.run_record import remove_what_dead_runs_left
+from svam_ros.cli.demo_engine import with_engine
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.demo_session import DemoFailed, DemoSession
 from svam_ros.cli.display import has_display
@@ -43,6 +44,7 @@ def run_demo(options: DemoOptions) -> int:
                 f"[bold]{options.task}[/] in simulation: looking at the machine and the model first"
             )
             model_name = check_before_start(options)
+            options = with_engine(options, console)
             movable = options.report == DemoOptions().report
             with claim_report_folder(options.report, movable) as folder:
                 if folder != options.report:

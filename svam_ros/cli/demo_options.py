@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from svam_ros.parameters import (
     EngineName,
@@ -15,6 +15,8 @@ from svam_ros.parameters import (
     TaskName,
 )
 from svam_ros.types import FASTEST_COMMAND_RATE_HZ
+
+DemoEngineName = Literal["auto", EngineName]
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class DemoOptions:
     """Seed of the first scene."""
     model: str = "tiny"
     """Model directory: a path, or the name of one that ships with the package."""
-    engine: EngineName = "eager"
-    """The way to run the network."""
+    engine: DemoEngineName = "auto"
+    """The way to run the network. auto: openvino, built once for a model that ships with the package; where
+    that cannot be, eager."""
     profile: str = "cobot_magic"
     """Robot profile that all three processes speak: the name of one that ships with the package, or a YAML
     file of the same form. So your own can be tried before it meets a robot."""

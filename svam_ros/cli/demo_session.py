@@ -48,12 +48,14 @@ class DemoSession:
     """A context manager: whatever happens inside, the guard brakes first and nothing is left running.
 
     Args:
-        options: of the demo.
+        options: of the demo, with an engine that was chosen (:func:`svam_ros.cli.demo_engine.with_engine`).
         domain_id: ROS domain that was claimed for this run.
         show: draws the live line.
     """
 
     def __init__(self, options: DemoOptions, domain_id: int, show: Show) -> None:
+        if options.engine == "auto":
+            raise ValueError("engine is 'auto': choose one first")
         self._options = options
         self._domain_id = domain_id
         self._show = show

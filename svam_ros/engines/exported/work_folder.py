@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,8 @@ from svam_ros.artifacts.model_directory import ENGINES_FOLDER, ModelDirectory
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.onnx_export import EXPORT_LIBRARIES, OPSET
 from svam_ros.parameters import DtypeName
+
+_PREFIX = ".work-"
 
 
 @contextmanager
@@ -34,25 +36,27 @@ def work_folder(
     Raises:
         BuildRefused: another process works in it, or the model directory cannot be written.
     """
-    made_of = {
+    exported = {
         "weights": identity.weights_sha256,
         "network": identity.network_sha256,
-        "precision": precision,
-        "calibration": calibration,
         "opset": OPSET,
         "versions": {name: version(name) for name in EXPORT_LIBRARIES},
     }
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    work = model.path / ENGINES_FOLDER / f".work-{digest}"
+    kind = f"{_PREFIX}{_digest(exported)}-{'int8' if calibration else precision}-"
+    work = (
+        model.path / ENGINES_FOLDER / f"{kind}{_digest({'precision': precision, 'calibration': calibration})}"
+    )
     try:
         work.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
         raise BuildRefused(
             f"{work.parent} cannot be written ({error.strerror}): build it in a copy, with --out FOLDER"
         ) from error
-    for outdated in work.parent.glob(".work-*"):
-        if outdated != work:
-            _remove_unless_in_use(outdated)
+    for other in work.parent.glob(f"{_PREFIX}*"):
+        # A search in eight bits takes long: that a float16 engine is built meanwhile does not outdate it.
+        same_network = other.name.startswith(f"{_PREFIX}{_digest(exported)}-")
+        if other != work and (other.name.startswith(kind) or not same_network):
+            _remove_unless_in_use(other)
     handle = os.open(work, os.O_RDONLY)
     try:
         try:
@@ -65,6 +69,10 @@ def work_folder(
         shutil.rmtree(work, ignore_errors=True)
     finally:
         os.close(handle)
+
+
+def _digest(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _remove_unless_in_use(work: Path) -> None:
