@@ -11,7 +11,7 @@ from rich.markup import escape
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id
 from svam_ros.bringup.run_record import remove_what_dead_runs_left
-from svam_ros.cli.demo_engine import with_engine
+from svam_ros.cli.demo_engine import ChosenEngine, choose_engine
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.demo_session import DemoFailed, DemoSession
 from svam_ros.cli.display import has_display
@@ -44,7 +44,6 @@ def run_demo(options: DemoOptions) -> int:
                 f"[bold]{options.task}[/] in simulation: looking at the machine and the model first"
             )
             model_name = check_before_start(options)
-            options = with_engine(options, console)
             movable = options.report == DemoOptions().report
             with claim_report_folder(options.report, movable) as folder:
                 if folder != options.report:
@@ -52,13 +51,14 @@ def run_demo(options: DemoOptions) -> int:
                         f"another demo is writing to {options.report}: this report goes to {folder}",
                         soft_wrap=True,
                     )
-                return _run(dataclasses.replace(options, report=folder), model_name, console)
+                engine = choose_engine(options, console)
+                return _run(dataclasses.replace(options, report=folder), engine, model_name, console)
         except KeyboardInterrupt:
             console.print("stopped before anything started")
             return EXIT_INTERRUPTED
 
 
-def _run(options: DemoOptions, model_name: str, console: Console) -> int:
+def _run(options: DemoOptions, engine: ChosenEngine, model_name: str, console: Console) -> int:
     remove_what_dead_runs_left()
     wanted = {} if options.domain_id < 0 else {"ROS_DOMAIN_ID": str(options.domain_id)}
     with claim_domain_id(wanted) as domain_id:
@@ -66,10 +66,11 @@ def _run(options: DemoOptions, model_name: str, console: Console) -> int:
             f"model [bold]{model_name}[/], ROS domain {domain_id}, logs in {options.report / 'logs'}",
             soft_wrap=True,
         )
-        session, failure = _run_session(options, domain_id, console)
+        session, failure = _run_session(options, engine, domain_id, console)
     try:
         if session.files:
-            _write_report(options, model_name, session, console)
+            report = session.figures.report(model_name, engine.name)
+            _write_report(options, report, session, console)
     except KeyboardInterrupt:
         console.print("interrupted while the report was written: it is not complete")
         return EXIT_INTERRUPTED
@@ -82,11 +83,11 @@ def _run(options: DemoOptions, model_name: str, console: Console) -> int:
 
 
 def _run_session(
-    options: DemoOptions, domain_id: int, console: Console
+    options: DemoOptions, engine: ChosenEngine, domain_id: int, console: Console
 ) -> tuple[DemoSession, BaseException | None]:
     """The run, and what ended it early; what was finished before is kept."""
     progress = Progress(console)
-    session = DemoSession(options, domain_id, progress.show)
+    session = DemoSession(options, engine, domain_id, progress.show)
     try:
         with progress, session:
             session.bring_up()
@@ -104,8 +105,7 @@ def _episode_line(number: int, result: EpisodeResult) -> str:
     return f"episode {number}  seed {result.seed}  {outcome}{done}  {result.steps} steps{why}"
 
 
-def _write_report(options: DemoOptions, model_name: str, session: DemoSession, console: Console) -> None:
-    report = session.figures.report(model_name, options.engine)
+def _write_report(options: DemoOptions, report: RunReport, session: DemoSession, console: Console) -> None:
     write_report_json(report, options.report / REPORT_NAME)
     _write_html(options, session, report)
     console.print(run_table(report))

@@ -1,9 +1,13 @@
-"""Which engine a demo takes when none is named: the fastest one that this machine can have."""
+"""What a demo runs the network with when no engine is named: OpenVINO where it can be had, or eager."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,41 +22,55 @@ if TYPE_CHECKING:  # torch is loaded only when there is a network to run
     from svam_ros.artifacts.model_directory import ModelDirectory
 
 FASTEST_ON_A_CPU: EngineName = "openvino"
-"""docs/performance.md has the figures: it beats eager by two to three."""
+"""Its figures beside those of eager: docs/performance.md."""
 WITHOUT_BUILDING: EngineName = "eager"
 
 
-def with_engine(options: DemoOptions, console: Console) -> DemoOptions:
-    """The options with an engine that can run, and the model directory that holds it.
+@dataclass(frozen=True)
+class ChosenEngine:
+    """An engine, and where its model is."""
 
-    For a model that ships with the package the engine is built once, in a copy below the user's cache; a
-    model of the user's own is left as it is.
+    name: EngineName
+    model: str
+    """As the option: a path, a name, or what the scripted engine reads as a motion."""
+
+
+def choose_engine(options: DemoOptions, console: Console) -> ChosenEngine:
+    """The engine that is named, or else the fastest that this machine's CPU can have.
+
+    For a model that ships with the package it is built once, in a copy below the user's cache; a model of the
+    user's own is left as it is.
 
     Raises:
+        ModelDirectoryError: the model is not there, or broken.
         KeyboardInterrupt: while it is built; the next run goes on there.
     """
     if options.engine != "auto":
-        return options
+        return ChosenEngine(options.engine, options.model)
     from svam_ros.artifacts.model_directory import open_model, ships_with_package
-    from svam_ros.engines.exported.onnx_export import ExportError
 
     model = open_model(options.model)
+    without = ChosenEngine(WITHOUT_BUILDING, options.model)
     try:
-        if not _is_built(model) and ships_with_package(model.path):
+        if not is_built(model):
+            if not ships_with_package(model.path):
+                command = shlex.join(["svam", "build-engine", "--model", options.model])
+                _say(console, f"engine {WITHOUT_BUILDING}; a faster one is made by: {command}")
+                return without
             model = _built_in_the_cache(model, console)
-        elif not _is_built(model):
-            hint = f"'svam build-engine --model {options.model}' makes a faster one"
-            console.print(f"engine [bold]{WITHOUT_BUILDING}[/]; {hint}", soft_wrap=True)
-            return replace(options, engine=WITHOUT_BUILDING)
-    except (ImportError, OSError, ValueError, ExportError) as error:
-        why = escape(f"{FASTEST_ON_A_CPU} cannot be had: {error}")
-        console.print(f"engine [bold]{WITHOUT_BUILDING}[/]: {why}", soft_wrap=True)
-        return replace(options, engine=WITHOUT_BUILDING)
-    return replace(options, engine=FASTEST_ON_A_CPU, model=str(model.path))
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        _say(console, f"engine {WITHOUT_BUILDING}, for {FASTEST_ON_A_CPU} cannot be had: {error}")
+        return without
+    return ChosenEngine(FASTEST_ON_A_CPU, str(model.path))
 
 
-def _is_built(model: ModelDirectory) -> bool:
-    """Whether the model holds an engine for exactly what is here."""
+def is_built(model: ModelDirectory) -> bool:
+    """Whether the model holds an engine for exactly what is here.
+
+    Raises:
+        ImportError: the library is not installed.
+        EngineFilesError: the engine is damaged, or others may change it.
+    """
     from svam_ros.artifacts.engine_files import EngineMismatch, EngineMissing, engine_identity, find_engine
     from svam_ros.engines.exported.engine_kinds import chosen_precision, engine_kind
 
@@ -71,19 +89,38 @@ def _built_in_the_cache(model: ModelDirectory, console: Console) -> ModelDirecto
     from svam_ros.engines.exported.building import BuildRequest, build_engine
 
     name = f"{model.manifest.name}-{model.manifest.files[WEIGHTS_FILE][:12]}"
-    copy = copy_model(model, _cache() / name)
-    if not _is_built(copy):
-        console.print(
-            f"building engine [bold]{FASTEST_ON_A_CPU}[/] for this machine, once: about a minute. It is kept "
-            f"in {copy.path}; --engine {WITHOUT_BUILDING} does without",
-            soft_wrap=True,
-        )
-        request = BuildRequest(FASTEST_ON_A_CPU, threads=len(os.sched_getaffinity(0)))
-        with BuildSteps(console) as steps:
-            build_engine(copy, request, steps.begin)
+    with _alone_in_the_cache(console) as cache:
+        copy = copy_model(model, cache / name)
+        if not is_built(copy):
+            _say(
+                console,
+                f"building engine {FASTEST_ON_A_CPU} for this machine, once: a minute or two. It is kept in "
+                f"{copy.path}; --engine {WITHOUT_BUILDING} does without",
+            )
+            request = BuildRequest(FASTEST_ON_A_CPU, threads=len(os.sched_getaffinity(0)))
+            # An export keeps standard output to itself.
+            with BuildSteps(Console(stderr=True)) as steps:
+                build_engine(copy, request, steps.begin)
     return copy
 
 
-def _cache() -> Path:
-    """Where a user's programs keep what can be made again (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "svam_ros"
+@contextmanager
+def _alone_in_the_cache(console: Console) -> Iterator[Path]:
+    """The folder for what can be made again; a second demo waits for what the first one makes.
+
+    Only its owner may write there: engines are code.
+    """
+    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))  # relative ones are to be ignored, says the standard
+    cache = (stated if stated.is_absolute() else Path.home() / ".cache") / "svam_ros"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            _say(console, "another demo is building the engine: waiting for it")
+            flock(lock, LOCK_EX)
+        yield cache
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(escape(sentence), soft_wrap=True)

@@ -15,6 +15,7 @@ from svam_ros.bringup.ros_environment import ros_environment
 from svam_ros.bringup.run_record import RunRecord
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
 from svam_ros.bringup.supervisor import Supervisor
+from svam_ros.cli.demo_engine import ChosenEngine
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.cli.interrupts import interrupts_deferred, uninterrupted
 from svam_ros.cli.report_folder import LOGS_NAME
@@ -32,8 +33,6 @@ FIRST_CHUNK_S = 10.0
 """A policy that has made no chunk by then will not make one."""
 AFTER_SUCCESS_S = 0.5
 """Time that a success is watched before the arms are stopped."""
-STATUS_IS_NEW_S = 0.5
-"""By then what the guard tells is of this episode: it tells ten times a second."""
 NOTE_PERIOD_S = 0.5
 """How often it is written down which shared memory the starting processes have taken."""
 
@@ -48,21 +47,20 @@ class DemoSession:
     """A context manager: whatever happens inside, the guard brakes first and nothing is left running.
 
     Args:
-        options: of the demo, with an engine that was chosen (:func:`svam_ros.cli.demo_engine.with_engine`).
+        options: of the demo.
+        engine: that was chosen for them.
         domain_id: ROS domain that was claimed for this run.
         show: draws the live line.
     """
 
-    def __init__(self, options: DemoOptions, domain_id: int, show: Show) -> None:
-        if options.engine == "auto":
-            raise ValueError("engine is 'auto': choose one first")
-        self._options = options
+    def __init__(self, options: DemoOptions, engine: ChosenEngine, domain_id: int, show: Show) -> None:
+        self._options, self._engine = options, engine
         self._domain_id = domain_id
         self._show = show
         self._processes = simulation_processes(
             SimulationOptions(
-                model=options.model,
-                engine=options.engine,
+                model=engine.model,
+                engine=engine.name,
                 profile=options.profile,
                 limits=options.limits,
                 image_transport=options.image_transport,
@@ -86,6 +84,8 @@ class DemoSession:
         self._phase = "starting"
         self._effective_hz: float | None = None
         self._engage_asked = False
+        self._engaged_ns = 0
+        """ROS time of the guard's last answer to an engage."""
         self.exit_codes: dict[str, int] = {}
 
     def __enter__(self) -> DemoSession:
@@ -202,7 +202,7 @@ class DemoSession:
         return {
             "task": self._options.task,
             "model": self._options.model,
-            "engine": self._options.engine,
+            "engine": self._engine.name,
             "profile": self._options.profile,
             "instruction": self._operator.episode.get("instruction", ""),
             **{f"version {name}": version for name, version in read_versions().items()},
@@ -248,6 +248,7 @@ class DemoSession:
         while True:
             try:
                 self._operator.trigger(graph.GUARD_NODE, graph.ENGAGE_SERVICE)
+                self._engaged_ns = self._operator.now_ns()
                 return
             except OperatorError:
                 if time.monotonic() > deadline:
@@ -269,8 +270,7 @@ class DemoSession:
         stopped = ""
         while time.monotonic() - began < self._options.seconds and not (self._succeeded() or stopped):
             self._watch()
-            if time.monotonic() - began > STATUS_IS_NEW_S:
-                stopped = self._why_stopped()
+            stopped = self._why_stopped()
             if time.monotonic() - began > FIRST_CHUNK_S and self.figures.chunks() == chunks_before:
                 last_words = self._supervisor.last_words(graph.POLICY_NODE, lines=1)
                 raise DemoFailed(
@@ -299,7 +299,9 @@ class DemoSession:
         )
 
     def _why_stopped(self) -> str:
-        """Why the guard has stopped the arms; empty where it has not."""
+        """Why the guard has stopped the arms since the engage; empty where it has not, as far as it told."""
+        if self._operator.motion_stamp_ns <= self._engaged_ns:
+            return ""
         motion = self._operator.motion
         return motion.get("reason", "") if motion.get("state") == GuardState.STOPPED.value else ""
 

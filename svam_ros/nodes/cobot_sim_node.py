@@ -185,7 +185,7 @@ class CobotSimNode(Node):
             self._simulation.reset(self._options.task, self._options.seed)
             self._success_s = None
             self._stamp_ns = max(self._now_ns(), self._stamp_ns + 1)
-        # The arms are elsewhere now: whoever engages when the scene is told must not begin where they were.
+        # The arms are elsewhere now: this is on its way before whoever waits for the scene can engage.
         self._publish_states()
         self._publish_episode()
         response.success, response.message = True, f"{self._options.task}, seed {self._options.seed}"

@@ -146,7 +146,8 @@ class GuardSession:
 
         The first command is the measured pose: the newest that has arrived, not that of the last cycle.
         """
-        self._attempt("an input", self._take_in)
+        if not self._attempt("an input", self._take_in):
+            return ["an input could not be read; the log says which"]
         findings = self._guard.engage(time.monotonic_ns())
         refusals = [_sentence(finding) for finding in findings]
         if not refusals:
@@ -175,11 +176,14 @@ class GuardSession:
         """Leave a line in the black box."""
         self._black_box.note(time.monotonic_ns(), kind, text)
 
-    def _attempt(self, what: str, work: Callable[[], None]) -> None:
+    def _attempt(self, what: str, work: Callable[[], None]) -> bool:
+        """Whether it could be done."""
         try:
             work()
         except Exception as error:  # what nobody foresaw must not take the guard away: the next ticks brake
             self.brake_after(what, error)
+            return False
+        return True
 
     # -- inputs ---------------------------------------------------------------------------------
 

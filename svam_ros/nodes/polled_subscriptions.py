@@ -7,6 +7,7 @@ these subscriptions are left out of the executor and emptied by :meth:`PolledSub
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from rclpy.qos import QoSProfile
 POLL_PERIOD_S = 0.005
 EVENT_PERIOD_S = 5.0
 EVENT_WINDOW_S = 0.15
-"""Longer than an executor of ours waits, so that each window is met."""
+"""Longer than an executor of ours waits, so that what was waited for is handled while the window is open."""
 
 
 class _LeftOutOfExecutors(CallbackGroup):
@@ -52,7 +53,7 @@ class _LookedAtNowAndThen(CallbackGroup):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opened_s = time.monotonic()
+        self._opened_s = -math.inf
 
     def can_execute(self, entity: Any) -> bool:
         """Whether a window is open."""

@@ -28,6 +28,7 @@ from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.executor_thread import ExecutorThread
 from svam_ros.nodes.message_conversion import status_values
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions, PollingThread
+from svam_ros.translation.stamps import stamp_to_ns
 
 T = TypeVar("T")
 POLL_S = 0.02
@@ -84,6 +85,8 @@ class Operator:
         self.node = Node("svam_operator", namespace=namespace, context=self._context)
         self.frames_seen = 0
         self.motion: dict[str, str] = {}
+        self.motion_stamp_ns = 0
+        """When the guard told that, ROS time."""
         self.episode: dict[str, str] = {}
         self.streams = PolledSubscriptions(self.node)
         """Where recorders and logs subscribe: emptied 200 times a second in a thread of its own."""
@@ -153,6 +156,10 @@ class Operator:
     def instruct(self, text: str) -> None:
         """Publish the instruction, latched."""
         self._instructions.publish(String(data=text))
+
+    def now_ns(self) -> int:
+        """ROS time, as in the stamps of what is heard."""
+        return int(self.node.get_clock().now().nanoseconds)
 
     def wait_until(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait for ``condition``.
@@ -226,6 +233,7 @@ class Operator:
 
     def _on_motion(self, message: DiagnosticArray) -> None:
         self.motion = status_values(message, graph.MOTION_STATUS)
+        self.motion_stamp_ns = stamp_to_ns(message.header.stamp)
 
     def _on_episode(self, message: DiagnosticArray) -> None:
         self.episode = status_values(message, graph.EPISODE_STATUS)

@@ -60,8 +60,8 @@ class IdentifiedStatistics:
         if far[joint] > FAR_OUTSIDE:
             raise DataError(
                 f"{where}: '{what}' of {episodes.robot.joint_names[joint]} go to {far[joint]:.1f} times what "
-                f"the parent run's statistics {self.id[:12]} know: they are not of such data; start from the "
-                f"decouplers, so that they are computed anew"
+                f"the parent run's statistics {self.id[:12]} know: they are not of such data; start from "
+                f"a run of the decouplers, so that they are computed anew, or from a model of such data"
             )
 
     def to_json(self) -> str:

@@ -92,7 +92,11 @@ def data_sentence(data: Mapping[str, Any]) -> str:
 
 def _begun_from(facts: CardFacts) -> str:
     names = ", ".join(f"'{name}'" for name in facts.begun_from)
-    return f"- Begun from the published model {names}, whose runs come first below.\n" if names else ""
+    return (
+        f"- Begun from the published model {names}; its runs, as far as they are known, come first below.\n"
+        if names
+        else ""
+    )
 
 
 def _runs_table(runs: Sequence[RunFacts]) -> str:

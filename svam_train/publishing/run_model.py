@@ -28,7 +28,12 @@ from svam_train.publishing.model_card import CardFacts, RunFacts, data_sentence,
 from svam_train.recipes.actions import ActionRecipe
 from svam_train.stages.action_run import STAGE
 from svam_train.stages.inheritance import STATISTICS_FILE, inherited_tokenizer, lineage
-from svam_train.stages.published_parent import CONFIGS_FOLDER, is_published, published_runs
+from svam_train.stages.published_parent import (
+    CONFIGS_FOLDER,
+    is_published,
+    published_name,
+    published_runs,
+)
 from svam_train.training.run_folder import FINISHED_FILE, RunError, load_config, load_weights, read_json
 
 
@@ -60,10 +65,10 @@ def publish_run(
             than a model directory.
     """
     finished = _read(run)
-    recipe = finished.recipe
+    recipe, line = finished.recipe, tuple(lineage(run))
+    _refuse_to_replace_a_parent(out, line)
     network = Svam(recipe.config)
     network.load_state_dict(load_weights(run))
-    line = tuple(lineage(run))
     runs = tuple(facts for folder in line for facts in _facts(folder))
     card = CardFacts(
         name=out.name,
@@ -73,7 +78,7 @@ def publish_run(
         runs=runs,
         reports=tuple(reports),
         hardware=hardware or _hardware(runs),
-        begun_from=tuple(folder.name for folder in line if is_published(folder)),
+        begun_from=tuple(published_name(folder) for folder in line if is_published(folder)),
     )
     configs = {
         f"{CONFIGS_FOLDER}/{number:02d}_{facts.name}.json": _noted(facts)
@@ -90,6 +95,15 @@ def publish_run(
         measured_weights=_measured_weights(reports),
     )
     return save_model(out, contents)
+
+
+def _refuse_to_replace_a_parent(out: Path, line: Sequence[Path]) -> None:
+    """Without it the run could neither be published again, with its results, nor be resumed."""
+    if any(is_published(folder) and folder.resolve() == out.resolve() for folder in line):
+        raise RunError(
+            f"{out} is the model that the run was built on: publish it under another name, and replace the "
+            f"old model once nothing is built on it any more"
+        )
 
 
 def _measured_weights(reports: Sequence[EvaluationReport]) -> str | None:

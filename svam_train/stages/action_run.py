@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from svam_ros.networks.svam import Svam
+from svam_ros.translation.preprocessing import ImagePreparation
 from svam_ros.whole_files import write_whole_text
 from svam_train.episodes.batches import EpisodeRows
 from svam_train.episodes.episodes import EpisodeSet
@@ -23,7 +24,12 @@ from svam_train.stages.inheritance import (
     lineage,
 )
 from svam_train.stages.instruction_texts import InstructionTexts
-from svam_train.stages.published_parent import is_published, published_runs, published_statistics
+from svam_train.stages.published_parent import (
+    check_fits,
+    is_published,
+    published_runs,
+    published_statistics,
+)
 from svam_train.training.loop import train
 from svam_train.training.processes import this_process
 from svam_train.training.run_folder import RunError, RunFolder, load_config
@@ -78,6 +84,8 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         RunError: the run or its parent cannot be used.
     """
     _check_frame_spacing(recipe, run.parent)
+    if is_published(run.parent):
+        check_fits(run.parent, recipe.config, ImagePreparation(**run.facts["image"]))
     network = action_network(recipe, inherited_weights(run.parent))
     if run.change is not None:
         run.change.apply(network)

@@ -36,8 +36,8 @@ def lineage(run: Path) -> Iterator[Path]:
         seen.add(folder.resolve())
         if sha256 and weights_hash(folder) != sha256:
             raise RunError(
-                f"{folder}: was trained again since a run was built on it; build that run anew, or bring the "
-                f"old one back"
+                f"{folder}: was trained again, or replaced, since a run was built on it; build that run "
+                f"anew, or bring the old one back"
             )
         if is_published(folder):
             verify_published(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from svam_ros.artifacts.model_directory import (
 )
 from svam_ros.artifacts.statistics_file import statistics_id
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
-from svam_ros.networks.config import TextConfig
+from svam_ros.networks.config import SvamConfig, TextConfig
+from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.statistics import IdentifiedStatistics
 from svam_train.training.run_folder import RunError, read_json
 
@@ -28,13 +30,35 @@ def is_published(folder: Path) -> bool:
 
 
 def find_parent(named: Path) -> Path:
-    """The folder of that path; where there is none, the model of that name that ships with the package."""
-    if named.exists():
-        return named
+    """The model of that name that ships with the package, or the folder of that path: as for any ``--model``.
+
+    Raises:
+        RunError: neither.
+    """
     try:
         return resolve_model(named)
-    except ModelDirectoryError:
-        return named
+    except ModelDirectoryError as error:
+        raise RunError(f"--parent is to be a finished run's folder or a model directory: {error}") from error
+
+
+def check_fits(folder: Path, config: SvamConfig, image: ImagePreparation) -> None:
+    """Refuse a model that saw its pictures otherwise, or is of another network.
+
+    Args:
+        folder: the model directory.
+        config: of the recipe; horizon and prefixes of the action expert may differ.
+        image: how the data's pictures were prepared.
+
+    Raises:
+        RunError: it is such a model; the text says what differs.
+    """
+    manifest = open_model(folder).manifest
+    if manifest.image != image:
+        raise RunError(f"{folder}: saw pictures as {manifest.image}, these are {image}: see --data.crop")
+    theirs = replace(manifest.config, action_expert=config.action_expert)
+    if theirs != config:
+        other = [f.name for f in fields(config) if getattr(theirs, f.name) != getattr(config, f.name)]
+        raise RunError(f"{folder}: is of another network, see {', '.join(other)}: name its --config")
 
 
 def verify_published(folder: Path) -> None:
@@ -65,7 +89,12 @@ def published_tokenizer(folder: Path, config: TextConfig) -> InstructionTokenize
 def published_statistics(folder: Path) -> IdentifiedStatistics:
     """Those that the model was trained with; of which data they are is known no more."""
     statistics = open_model(folder).statistics
-    return IdentifiedStatistics(statistics, f"of model {folder.name}, {statistics_id(statistics)}")
+    return IdentifiedStatistics(statistics, f"of a model, {statistics_id(statistics)}")
+
+
+def published_name(folder: Path) -> str:
+    """The model's name, whatever its folder is called now."""
+    return open_model(folder).manifest.name
 
 
 def published_runs(folder: Path) -> list[dict[str, Any]]:
@@ -81,6 +110,7 @@ def published_runs(folder: Path) -> list[dict[str, Any]]:
 def _noted_run(path: Path) -> dict[str, Any]:
     noted = read_json(path)
     try:
-        return {"name": path.stem.partition("_")[2], "config": noted["config"], **noted["finished"]}
+        finished = {name: noted["finished"][name] for name in ("steps", "trained_s", "machine")}
+        return {"name": path.stem.partition("_")[2], "config": noted["config"], **finished}
     except (KeyError, TypeError) as error:
         raise RunError(f"{path}: does not tell of a finished run ({error!r})") from error

@@ -234,5 +234,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def _finished_weights(folder: Path) -> Path:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise RunError(f"{path}: there is none, the run is not finished; resume it to its end first")
+        raise RunError(
+            f"{path}: there is none: the run is not finished, and has to be resumed to its end first; or the "
+            f"folder was moved or removed, and has to be brought back"
+        )
     return path

@@ -79,6 +79,7 @@ def test_the_executor_sleeps_while_messages_wait_to_be_polled(bench, monkeypatch
     publisher = node.create_publisher(String, "words", qos.CHUNKS)
     wait_for(lambda: publisher.get_subscription_count() == 1)
     publisher.publish(String(data="one"))
+    executor.spin_once(timeout_sec=0.0)
     time.sleep(EVENT_WINDOW_S)
     asked = count_questions(monkeypatch)
     until_s = time.monotonic() + 1.0

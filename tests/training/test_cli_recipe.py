@@ -72,8 +72,9 @@ def test_the_model_tells_of_every_run_that_it_was_built_on(made):
     configs = sorted((made / "models" / "mine" / "training").glob("*.json"))
     told = {path.stem.partition("_")[2]: json.loads(path.read_text()) for path in configs}
     assert sorted(told) == sorted(run.rpartition("/")[2] for run in RUNS)
-    assert all(config["recipe"]["training"]["steps"] == 2 for config in told.values())
-    assert len({config["data"]["fingerprint"] for config in told.values()}) == 1
+    assert all(noted["config"]["recipe"]["training"]["steps"] == 2 for noted in told.values())
+    assert all(noted["finished"]["steps"] == 2 for noted in told.values())
+    assert len({noted["config"]["data"]["fingerprint"] for noted in told.values()}) == 1
     assert open_model(made / "models" / "mine").manifest.provenance.data.startswith("'")
 
 

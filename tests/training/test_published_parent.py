@@ -1,17 +1,20 @@
 """Whoever has a model directory and recordings of their own goes on from it; its runs are not needed."""
 
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from support.action_runs import SMALL, decouplers_run, demonstrations, trained
 
-from svam_ros.artifacts.model_directory import MANIFEST_FILE, WEIGHTS_FILE, open_model, resolve_model
+from svam_ros.artifacts.model_directory import WEIGHTS_FILE, open_model, resolve_model
 from svam_ros.artifacts.model_saving import ModelContents, save_model
+from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.publishing.run_model import publish_run
 from svam_train.stages.inheritance import inherited_weights
-from svam_train.stages.published_parent import find_parent
+from svam_train.stages.published_parent import check_fits, find_parent
 from svam_train.training.run_folder import RunError
 
 
@@ -41,7 +44,7 @@ def test_training_goes_on_from_the_models_weights_and_statistics(tuned, model):
     frozen = "semantic_decoupler.input_projection.weight"
     torch.testing.assert_close(after[frozen], before[frozen].float())
     statistics = json.loads((tuned / "statistics.json").read_text())
-    assert statistics["data"].startswith("of model first")
+    assert statistics["data"].startswith("of a model, ")
 
 
 def test_the_new_model_tells_of_the_old_one_and_of_all_runs(tuned, model):
@@ -88,6 +91,29 @@ def test_a_model_that_changes_after_it_was_built_on_is_noticed(tuned, model, tmp
 
 def test_a_model_that_ships_goes_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (find_parent(type(tmp_path)("tiny")) / MANIFEST_FILE).is_file()
-    assert find_parent(type(tmp_path)("tiny")) == resolve_model("tiny")
-    assert find_parent(tmp_path / "nothing") == tmp_path / "nothing"
+    (tmp_path / "run").mkdir()
+    assert find_parent(Path("tiny")) == resolve_model("tiny")
+    assert find_parent(Path("run")) == Path("run")
+    with pytest.raises(RunError, match=r"--parent is to be .*'tini' .*did you mean 'tiny'\?"):
+        find_parent(Path("tini"))
+
+
+def test_the_model_that_a_run_was_built_on_is_not_replaced_by_it(tuned, model):
+    before = open_model(model).manifest
+    with pytest.raises(
+        RunError, match="is the model that the run was built on: publish it under another name"
+    ):
+        publish_run(tuned, model)
+    assert open_model(model).manifest == before
+
+
+def test_pictures_that_were_cut_otherwise_and_other_networks_are_refused(model):
+    image = ImagePreparation("centre_square", 128, "area")
+    check_fits(model, SMALL.config, image)
+    longer = dataclasses.replace(SMALL, pred_horizon=24)
+    check_fits(model, longer.config, image)
+    with pytest.raises(RunError, match=r"saw pictures as .*centre_square.*--data\.crop"):
+        check_fits(model, SMALL.config, dataclasses.replace(image, crop="squash"))
+    references = dataclasses.replace(SMALL.config.references, resize="bicubic")
+    with pytest.raises(RunError, match="is of another network, see references"):
+        check_fits(model, dataclasses.replace(SMALL.config, references=references), image)

@@ -47,7 +47,9 @@ def work_folder(
         model.path / ENGINES_FOLDER / f"{kind}{_digest({'precision': precision, 'calibration': calibration})}"
     )
     try:
-        work.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # One by one: what mkdir makes on the way has the umask's mode, which may let others write there.
+        for folder in (work.parent, work):
+            folder.mkdir(mode=0o755, exist_ok=True)
     except OSError as error:
         raise BuildRefused(
             f"{work.parent} cannot be written ({error.strerror}): build it in a copy, with --out FOLDER"
