@@ -83,9 +83,7 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         DataError: the data does not hold what the recipe wants.
         RunError: the run or its parent cannot be used.
     """
-    _check_frame_spacing(recipe, run.parent)
-    if is_published(run.parent):
-        check_fits(run.parent, recipe.config, ImagePreparation(**run.facts["image"]))
+    _check_parent(recipe, run)
     network = action_network(recipe, inherited_weights(run.parent))
     if run.change is not None:
         run.change.apply(network)
@@ -118,9 +116,13 @@ def train_actions(recipe: ActionRecipe, run: ActionRun, *, resume: bool, told: T
         write_whole_text(run.folder / STATISTICS_FILE, statistics.to_json())
 
 
-def _check_frame_spacing(recipe: ActionRecipe, parent: Path) -> None:
-    """Refuse to read another moment into the video's later frames than the stages before did."""
-    for folder, config in _configs(parent):
+def _check_parent(recipe: ActionRecipe, run: ActionRun) -> None:
+    """Refuse another network or other pictures, and to read another moment into the video's later frames than
+    the stages before did.
+    """
+    if is_published(run.parent):
+        check_fits(run.parent, recipe.config, ImagePreparation(**run.facts["image"]))
+    for folder, config in _configs(run.parent):
         theirs = config.get("recipe", {}).get("frame_spacing", recipe.frame_spacing)
         if config.get("stage") in ("video", "decouplers") and theirs != recipe.frame_spacing:
             raise RunError(
