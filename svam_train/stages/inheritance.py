@@ -12,7 +12,7 @@ from torch import Tensor
 
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.networks.config import TextConfig
-from svam_train.stages.published_parent import is_published, published_tokenizer, verify_published
+from svam_train.stages.published_parent import is_published, published_tokenizer, verified_model
 from svam_train.training.run_folder import PARENT_FILE, RunError, load_weights, read_json, weights_hash
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -40,7 +40,7 @@ def lineage(run: Path) -> Iterator[Path]:
                 f"anew, or bring the old one back"
             )
         if is_published(folder):
-            verify_published(folder)
+            verified_model(folder)
         yield folder
         if (folder / PARENT_FILE).is_file():
             parents = read_json(folder / PARENT_FILE).values()

@@ -9,6 +9,7 @@ from typing import Any
 from svam_ros.artifacts.model_directory import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
+    ModelDirectory,
     ModelDirectoryError,
     open_model,
     resolve_model,
@@ -52,7 +53,7 @@ def check_fits(folder: Path, config: SvamConfig, image: ImagePreparation) -> Non
     Raises:
         RunError: it is such a model; the text says what differs.
     """
-    manifest = open_model(folder).manifest
+    manifest = verified_model(folder).manifest
     if manifest.image != image:
         raise RunError(f"{folder}: saw pictures as {manifest.image}, these are {image}: see --data.crop")
     theirs = replace(manifest.config, action_expert=config.action_expert)
@@ -61,14 +62,14 @@ def check_fits(folder: Path, config: SvamConfig, image: ImagePreparation) -> Non
         raise RunError(f"{folder}: is of another network, see {', '.join(other)}: name its --config")
 
 
-def verify_published(folder: Path) -> None:
-    """Refuse a model that is not what was published.
+def verified_model(folder: Path) -> ModelDirectory:
+    """The model, if it is what was published.
 
     Raises:
         RunError: a file is missing or changed, or it is for another robot.
     """
     try:
-        open_model(folder)
+        return open_model(folder)
     except ModelDirectoryError as error:
         raise RunError(f"{folder}: cannot be built on: {error}") from error
 
@@ -88,13 +89,13 @@ def published_tokenizer(folder: Path, config: TextConfig) -> InstructionTokenize
 
 def published_statistics(folder: Path) -> IdentifiedStatistics:
     """Those that the model was trained with; of which data they are is known no more."""
-    statistics = open_model(folder).statistics
+    statistics = verified_model(folder).statistics
     return IdentifiedStatistics(statistics, f"of a model, {statistics_id(statistics)}")
 
 
 def published_name(folder: Path) -> str:
     """The model's name, whatever its folder is called now."""
-    return open_model(folder).manifest.name
+    return verified_model(folder).manifest.name
 
 
 def published_runs(folder: Path) -> list[dict[str, Any]]:
