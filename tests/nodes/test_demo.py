@@ -89,7 +89,7 @@ def test_the_model_that_ships_moves_the_arms_within_their_limits(
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert (report["model"], report["engine"]) == ("tiny", engine)
     assert ("building engine openvino" in out) == (not named)
-    assert [path.name[:5] for path in (tmp_path / "cache").glob("svam_ros/*")] == ([] if named else ["tiny-"])
+    assert len(list((tmp_path / "cache").glob("svam_ros/tiny-*/engines"))) == (0 if named else 1)
     assert report["chunks"] > 1
     assert all(report["stages_ms"][stage]["n"] == report["chunks"] for stage in ("backbone", "action_expert"))
     assert_rate_is_what_the_stall_leaves(report)
