@@ -10,9 +10,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from svam_ros.artifacts import model_directory
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
 from svam_ros.networks.config import TextConfig
-from svam_train.stages.published_parent import is_published, published_tokenizer, verified_model
+from svam_train.stages.published_parent import is_published, verified_model
 from svam_train.training.run_folder import PARENT_FILE, RunError, load_weights, read_json, weights_hash
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -66,9 +67,7 @@ def inherited_tokenizer(run: Path, config: TextConfig) -> InstructionTokenizer:
         RunError: no run holds it, or it does not fit the text encoder.
     """
     for folder in lineage(run):
-        if is_published(folder):
-            return published_tokenizer(folder, config)
-        path = folder / TOKENIZER_FILE
+        path = folder / (model_directory.TOKENIZER_FILE if is_published(folder) else TOKENIZER_FILE)
         if path.is_file():
             try:
                 return InstructionTokenizer.from_json(path.read_text(encoding="utf-8"), config)

@@ -8,15 +8,13 @@ from typing import Any
 
 from svam_ros.artifacts.model_directory import (
     MANIFEST_FILE,
-    TOKENIZER_FILE,
     ModelDirectory,
     ModelDirectoryError,
     open_model,
     resolve_model,
 )
 from svam_ros.artifacts.statistics_file import statistics_id
-from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer
-from svam_ros.networks.config import SvamConfig, TextConfig
+from svam_ros.networks.config import SvamConfig
 from svam_ros.translation.preprocessing import ImagePreparation
 from svam_train.episodes.statistics import IdentifiedStatistics
 from svam_train.training.run_folder import RunError, read_json
@@ -72,19 +70,6 @@ def verified_model(folder: Path) -> ModelDirectory:
         return open_model(folder)
     except ModelDirectoryError as error:
         raise RunError(f"{folder}: cannot be built on: {error}") from error
-
-
-def published_tokenizer(folder: Path, config: TextConfig) -> InstructionTokenizer:
-    """The one that the model was trained with.
-
-    Raises:
-        RunError: it does not fit the text encoder.
-    """
-    text = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-    try:
-        return InstructionTokenizer.from_json(text, config)
-    except InstructionError as error:
-        raise RunError(f"{folder / TOKENIZER_FILE}: {error}") from error
 
 
 def published_statistics(folder: Path) -> IdentifiedStatistics:

@@ -29,7 +29,7 @@ def work_folder(
 
     Args:
         model: whose ``engines/`` it lies in.
-        identity: of the engine; its network and weights count.
+        identity: of the engine; its network, weights and precision count.
         precision: of the graphs.
         calibration: digest of the observations that they are quantised by.
 
@@ -42,7 +42,7 @@ def work_folder(
         "opset": OPSET,
         "versions": {name: version(name) for name in EXPORT_LIBRARIES},
     }
-    kind = f"{_PREFIX}{_digest(exported)}-{'int8' if calibration else precision}-"
+    kind = f"{_PREFIX}{_digest(exported)}-{identity.precision}-"
     work = (
         model.path / ENGINES_FOLDER / f"{kind}{_digest({'precision': precision, 'calibration': calibration})}"
     )
