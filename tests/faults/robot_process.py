@@ -95,7 +95,7 @@ class FaultyCobot(FakeCobot):
 
     # -- arms -------------------------------------------------------------------------------------
 
-    def _publish_states(self) -> None:
+    def tell_states(self) -> None:
         if self._states_mode == "silent":
             return
         for arm in self._arms:
