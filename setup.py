@@ -58,6 +58,8 @@ ROS_WHEELS = [
 EXPORT = ["onnx>=1.20" + MODERN, "onnxruntime>=1.27" + MODERN, "onnxscript>=0.6" + MODERN]
 OPENVINO = [*EXPORT, "openvino>=2026.2" + MODERN]
 TENSORRT = [*EXPORT, "tensorrt-rtx>=1.7" + MODERN]
+# Another owner of the GPU's memory than torch; compiled against the CUDA toolkit of the machine.
+PYCUDA = [*TENSORRT, "pycuda>=2025.1" + MODERN]
 # The arms directly on CAN. AgileX's SDK names the bus as python-can 5 will not take it any more.
 PIPER = ["piper_sdk>=0.6.2,<0.7", "python-can>=4.2,<5"]
 SIMULATION = ["mujoco>=4.0,<5" + MODERN, "pyopengl>=3.1" + MODERN]
@@ -129,6 +131,7 @@ setup(
         "ros": ROS_WHEELS,
         "openvino": OPENVINO,
         "tensorrt": TENSORRT,
+        "pycuda": PYCUDA,
         "piper": PIPER,
         "sim": SIMULATION,
         "train": TRAINING,

@@ -29,6 +29,9 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 """In which precision a network can run; ``auto`` leaves it to the device and the network's size. ``int8`` is
 for engine ``tensorrt``: layers that can bear it in eight bits."""
 
+DeviceMemoryName = Literal["torch", "pycuda"]
+"""Whose the memory and the streams on a GPU are."""
+
 ExecutionModeName = Literal["auto", "sync", "append", "aligned", "prefix"]
 """The ways of :mod:`svam_ros.control.execution_mode`; ``auto`` is the best that horizon and latency carry."""
 
@@ -182,6 +185,8 @@ class PolicyParameters:
     """In which precision; ``auto`` is the fastest here that is exact enough."""
     threads: Annotated[int, Range(0, 64)] = 1
     """CPU threads for the network; 0: one for a small network, every core for a large one."""
+    device_memory: DeviceMemoryName = "torch"
+    """Whose memory and streams engine tensorrt uses on a GPU; with pycuda nothing is captured."""
     allow_other_robot: bool = False
     """Also run a model of another robot. Its chunks bear its own joint names, which the guard refuses."""
 

@@ -13,7 +13,6 @@ import json
 import os
 import shlex
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -32,6 +31,7 @@ from svam_ros.artifacts.model_directory import (
     open_model,
     ships_with_package,
 )
+from svam_ros.user_cache import WRITABLE_BY_OTHERS
 from svam_ros.whole_files import write_through
 
 RECORD_FILE = "engine.json"
@@ -42,8 +42,6 @@ stages hand other tensors to each other.
 
 2: of the text the backbone takes what its attentions made of it, no longer keys and values.
 """
-
-WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class EngineFilesError(ModelDirectoryError):

@@ -17,6 +17,7 @@ from rich.markup import escape
 from svam_ros.cli.build_steps import BuildSteps
 from svam_ros.cli.demo_options import DemoOptions
 from svam_ros.parameters import EngineName
+from svam_ros.user_cache import user_cache
 
 if TYPE_CHECKING:  # torch is loaded only when there is a network to run
     from svam_ros.artifacts.model_directory import ModelDirectory
@@ -106,13 +107,8 @@ def _built_in_the_cache(model: ModelDirectory, console: Console) -> ModelDirecto
 
 @contextmanager
 def _alone_in_the_cache(console: Console) -> Iterator[Path]:
-    """The folder for what can be made again; a second demo waits for what the first one makes.
-
-    Only its owner may write there: engines are code.
-    """
-    stated = Path(os.environ.get("XDG_CACHE_HOME", ""))  # relative ones are to be ignored, says the standard
-    cache = (stated if stated.is_absolute() else Path.home() / ".cache") / "svam_ros"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The user's cache; a second demo waits for what the first one makes."""
+    cache = user_cache()
     with (cache / "lock").open("w") as lock:
         try:
             flock(lock, LOCK_EX | LOCK_NB)

@@ -22,7 +22,7 @@ from rich.text import Text
 from svam_ros.cli.profile_measurement import Measurements, measure_in_turn, synthetic_observation
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
-from svam_ros.parameters import DeviceName, DtypeName, EngineName, Range
+from svam_ros.parameters import DeviceMemoryName, DeviceName, DtypeName, EngineName, Range
 from svam_ros.profiling.device_state import CpuState, GpuState, read_device_state
 from svam_ros.profiling.environment import read_machine, read_versions
 from svam_ros.profiling.frame_trace import FrameTimeline, write_frame_trace
@@ -65,6 +65,8 @@ class ProfileOptions:
     """Passes that are timed, after the engine has warmed up."""
     threads: Annotated[int, Range(0, 64)] = 0
     """CPU threads for the network. 0: one for a small network, all cores for a large one."""
+    device_memory: DeviceMemoryName = "torch"
+    """Whose memory and streams engine tensorrt uses on a GPU; with pycuda nothing is captured."""
     instruction: str = ""
     """What the network is told to do. Empty: a word of its vocabulary, since all sentences cost the same."""
     profile: str = "cobot_magic"
@@ -158,7 +160,7 @@ def run_profile(options: ProfileOptions) -> int:
 
     progress = Console(stderr=True)
     model = _open(options)
-    plan = plan_run(model.manifest, options.device, options.dtype, options.threads)
+    plan = plan_run(model.manifest, options.device, options.dtype, options.threads, options.device_memory)
     progress.print(f"[dim]{plan.describe()}[/dim]", highlight=False, soft_wrap=True)
     config = model.manifest.config
     sentence = options.instruction or model.tokenizer.known_words()[0]
@@ -202,7 +204,14 @@ def _engine(name: str, model: EngineModel, plan: RunPlan, *, asked_for: bool) ->
         device = cast("DeviceName", plan.device.type)
         around = plan.dtype_name == "int8" and not asked_for
         dtype = str(plan.dtype).removeprefix("torch.") if around else plan.dtype_name
-        return create_engine(name, model, threads=plan.threads, device=device, dtype=cast("DtypeName", dtype))
+        return create_engine(
+            name,
+            model,
+            threads=plan.threads,
+            device=device,
+            dtype=cast("DtypeName", dtype),
+            device_memory=plan.device_memory if asked_for else "torch",
+        )
     from svam_ros.engines.plain import PlainEngine
 
     plain = PlainEngine(model, threads=plan.threads, device=plan.device)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from svam_ros.engines.policy_engine import PolicyEngine
-from svam_ros.parameters import DeviceName, DtypeName, EngineName
+from svam_ros.parameters import DeviceMemoryName, DeviceName, DtypeName, EngineName
 
 if TYPE_CHECKING:
     from svam_ros.engines.network_engine import EngineModel, NetworkEngine
@@ -24,6 +24,7 @@ def create_engine(
     threads: int = 1,
     device: DeviceName = "cpu",
     dtype: DtypeName = "float32",
+    device_memory: DeviceMemoryName = "torch",
 ) -> PolicyEngine:
     """Make an engine, load its model and warm it up.
 
@@ -38,6 +39,7 @@ def create_engine(
             every core for a large one.
         device: where the network runs.
         dtype: in which precision it runs; ``auto`` is the fastest here that is exact enough.
+        device_memory: whose memory and streams ``tensorrt`` uses.
 
     Raises:
         ValueError: unknown engine, model or motion, a broken model directory, a device that is not there
@@ -53,7 +55,8 @@ def create_engine(
     from svam_ros.artifacts.model_directory import open_model
 
     opened = open_model(model) if isinstance(model, (str, Path)) else model
-    engine = _load(name, opened, _plan(name, opened, device, dtype, threads), seed=seed, noise=noise)
+    plan = _plan(name, opened, device, dtype, threads, device_memory)
+    engine = _load(name, opened, plan, seed=seed, noise=noise)
     try:
         engine.warm_up()
     except BaseException:
@@ -62,7 +65,14 @@ def create_engine(
     return engine
 
 
-def _plan(name: str, model: EngineModel, device: DeviceName, dtype: DtypeName, threads: int) -> RunPlan:
+def _plan(
+    name: str,
+    model: EngineModel,
+    device: DeviceName,
+    dtype: DtypeName,
+    threads: int,
+    device_memory: DeviceMemoryName,
+) -> RunPlan:
     """Where and how it runs; a precision that was left open is the one that the engine is built in."""
     from svam_ros.engines.exported.engine_kinds import ENGINE_KINDS, chosen_precision
     from svam_ros.engines.run_plan import DeviceError, plan_run
@@ -71,7 +81,11 @@ def _plan(name: str, model: EngineModel, device: DeviceName, dtype: DtypeName, t
         dtype = chosen_precision(ENGINE_KINDS[name], dtype)
     elif dtype == "int8":
         raise DeviceError(f"engine '{name}' does not run in int8; 'tensorrt' does, once it is built so")
-    return plan_run(model.manifest, device, dtype, threads)
+    if device_memory != "torch" and name != "tensorrt":
+        raise DeviceError(
+            f"engine '{name}' runs in torch's memory; device memory is for 'tensorrt' to choose"
+        )
+    return plan_run(model.manifest, device, dtype, threads, device_memory)
 
 
 def _load(

@@ -9,7 +9,7 @@ import torch
 
 from svam_ros.artifacts.manifest import Manifest
 from svam_ros.artifacts.network_loading import count_weights
-from svam_ros.parameters import DeviceName, DtypeName
+from svam_ros.parameters import DeviceMemoryName, DeviceName, DtypeName
 from svam_ros.profiling.memory import available_bytes, resident_peak_bytes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -45,6 +45,8 @@ class RunPlan:
     dtype_name: DtypeName
     """Never ``auto``."""
     threads: int
+    device_memory: DeviceMemoryName = "torch"
+    """Whose the memory and the streams are, on a GPU."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,7 +96,13 @@ class RunPlan:
         return resident_peak_bytes()
 
 
-def plan_run(manifest: Manifest, device: DeviceName, dtype: DtypeName, threads: int) -> RunPlan:
+def plan_run(
+    manifest: Manifest,
+    device: DeviceName,
+    dtype: DtypeName,
+    threads: int,
+    device_memory: DeviceMemoryName = "torch",
+) -> RunPlan:
     """Decide how a model runs, and refuse one that would be killed for its memory.
 
     Args:
@@ -104,6 +112,7 @@ def plan_run(manifest: Manifest, device: DeviceName, dtype: DtypeName, threads: 
             float16, eight times as fine as bfloat16 at the same speed; on a CPU bfloat16 for a large
             network if the processor multiplies in it (AMX or AVX-512 BF16), else float32.
         threads: on the CPU; 0 means every core of this process for a large network and one for a small.
+        device_memory: whose memory and streams an engine uses that can use others than torch's.
 
     Raises:
         DeviceError: torch sees no such device, or it has less free memory than the run takes.
@@ -116,7 +125,7 @@ def plan_run(manifest: Manifest, device: DeviceName, dtype: DtypeName, threads: 
     elif dtype == "auto":
         dtype = "bfloat16" if large and multiplies_bfloat16() else "float32"
     threads = threads or (len(os.sched_getaffinity(0)) if large else 1)
-    plan = RunPlan(manifest.name, weights, place, dtype, threads)
+    plan = RunPlan(manifest.name, weights, place, dtype, threads, device_memory)
     advice = "choose a half-size dtype, a smaller model or another machine"
     require_memory(f"{manifest.name} in {dtype}", plan.needed_bytes, place, advice)
     return plan

@@ -115,6 +115,7 @@ class PolicyNode(LifecycleNode):
                 threads=parameters.threads,
                 device=parameters.device,
                 dtype=parameters.dtype,
+                device_memory=parameters.device_memory,
             )
             known = self._joint_names == self._cobot.joint_names
             robot = self._cobot if known else None

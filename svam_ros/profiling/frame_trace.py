@@ -19,7 +19,7 @@ from svam_ros.profiling.stage_timer import CHUNK_BUDGET_MS, STAGES
 from svam_ros.types import FloatArray
 from svam_ros.whole_files import write_whole_text
 
-CAMERA, POLICY, FIRST_ARM = 1, 2, 3
+CAMERA, POLICY, BESIDE, FIRST_ARM = 1, 2, 3, 4
 """Lanes, from above; every arm has one of its own."""
 
 _FRAME_US = 1000.0
@@ -79,13 +79,17 @@ def frame_trace(timeline: FrameTimeline) -> dict[str, Any]:
     """The trace of a timeline; times are microseconds since its beginning.
 
     Stages are laid end to end from the beginning of their pass, in which nothing else runs; what is left at
-    the end is what no stage was charged with.
+    the end is what no stage was charged with. Where they take longer together than their pass, the references
+    ran beside the backbone, as on a GPU, and so they are drawn.
     """
-    events = [_named("process_name", 0, "svam_ros"), *_lanes(timeline)]
+    events: list[dict[str, Any]] = []
     for number, timing in enumerate(timeline.timings):
         if "total" in timing.stages_ms:
             events += _pass(timeline, timing, number)
-    return {"traceEvents": events, "displayTimeUnit": "ms", "otherData": dict(timeline.about)}
+    names = [_named("process_name", 0, "svam_ros"), *_lanes(timeline)]
+    if any(event["tid"] == BESIDE for event in events):
+        names.append(_named("thread_name", BESIDE, "policy_node, at the same time"))
+    return {"traceEvents": names + events, "displayTimeUnit": "ms", "otherData": dict(timeline.about)}
 
 
 def write_frame_trace(timeline: FrameTimeline, path: Path) -> None:
@@ -114,16 +118,26 @@ def _pass(timeline: FrameTimeline, timing: ChunkTiming, number: int) -> list[dic
         _slice(POLICY, name, begun_us, published_us - begun_us, details),
         _arrow("t", POLICY, begun_us, number),
     ]
-    for stage in STAGES:
-        if stage != "total" and stage in timing.stages_ms:
-            duration_us = timing.stages_ms[stage] * 1e3
-            events.append(_slice(POLICY, stage, begun_us, duration_us, {}))
-            begun_us += duration_us
+    events += _stages(timing, begun_us)
     for lane, arm in enumerate(timeline.set_point_times_s, FIRST_ARM):
         if (drawn_s := timeline.set_point_slice_s(arm, timing)) is not None:
             begin_us, end_us = (1e6 * at_s for at_s in drawn_s)
             events.append(_slice(lane, f"first after {name}", begin_us, end_us - begin_us, details))
             events.append(_arrow("f", lane, begin_us, number))
+    return events
+
+
+def _stages(timing: ChunkTiming, begun_us: float) -> list[dict[str, Any]]:
+    durations_us = {stage: timing.stages_ms[stage] * 1e3 for stage in STAGES if stage in timing.stages_ms}
+    total_us = durations_us.pop("total")
+    at_once = sum(durations_us.values()) > total_us and {"backbone", "references"} <= durations_us.keys()
+    events = []
+    for stage, duration_us in durations_us.items():
+        if at_once and stage == "references":
+            events.append(_slice(BESIDE, stage, begun_us - durations_us["backbone"], duration_us, {}))
+            continue
+        events.append(_slice(POLICY, stage, begun_us, duration_us, {}))
+        begun_us += duration_us
     return events
 
 

@@ -7,6 +7,7 @@ and verified before is real.
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,10 @@ _DTYPES = {
 }
 
 
+_USER_MANAGED = "user managed"
+_KERNELS = b"kernels of "
+
+
 class FakeGpu:
     """Knows the graph of every compiled stage, by the hash of its bytes."""
 
@@ -31,6 +36,8 @@ class FakeGpu:
         self.graphs: dict[str, bytes] = {}
         self.arrays: dict[int, np.ndarray] = {}
         self.deserialized: list[str] = []
+        self.compiled: list[bytes] = []
+        """Whose kernels were not in a cache when they were wanted."""
         self.launches: list[str] = []
         self.refuses_to_launch = False
         self.clock_ms = 0.0
@@ -45,32 +52,55 @@ class FakeGpu:
             ILogger=_Logger,
             Runtime=lambda _logger: SimpleNamespace(deserialize_cuda_engine=self._deserialize),
             nptype=lambda dtype: dtype,
+            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED=_USER_MANAGED),
+            IRuntimeCache=_RuntimeCache,
         )
 
     def _deserialize(self, blob: bytes) -> Any:
         digest = _digest(blob)
         self.deserialized.append(digest)
-        return _Engine(self, self.graphs[digest]) if digest in self.graphs else None
+        return FakeEngine(self, self.graphs[digest]) if digest in self.graphs else None
 
 
 class FakeMemory:
-    """See ``svam_ros.engines.exported.device_memory.DeviceMemory``. A launch takes a millisecond."""
+    """See ``svam_ros.engines.exported.device_memory.DeviceMemory``. A launch takes a millisecond.
 
-    stream = 7
+    ``order`` tells what was launched on which stream, between which forks and joins.
+    """
+
+    FIRST, SECOND = 7, 8
 
     def __init__(self, gpu: FakeGpu) -> None:
         self._gpu = gpu
+        self.stream = self.FIRST
+        self.order: list[object] = []
 
     def tensor(self, shape, dtype):
         array = np.zeros(shape, dtype)
         self._gpu.arrays[array.ctypes.data] = array
         return _Tensor(array)
 
+    def scratch(self, size_bytes):
+        array = np.zeros(size_bytes, np.uint8)
+        self._gpu.arrays[array.ctypes.data] = array
+        return array.ctypes.data
+
     def recorded(self, launch):
         launch()
         return launch
 
+    @contextmanager
+    def beside(self):
+        self.stream = self.SECOND
+        self.order.append("fork")
+        yield
+        self.stream = self.FIRST
+
+    def join(self):
+        self.order.append("join")
+
     def mark(self):
+        self.order.append(self.stream)
         return self._gpu.clock_ms
 
     def elapsed_ms(self, begin, end):
@@ -93,11 +123,43 @@ class _Tensor:
         return self._array.astype(np.float32)
 
 
-class _Engine:
+class _RuntimeConfig:
+    """Of an execution context: who allocates, and kernels that are known."""
+
+    def __init__(self):
+        self.allocation, self.cache = None, None
+
+    def set_execution_context_allocation_strategy(self, allocation):
+        self.allocation = allocation
+
+    def create_runtime_cache(self):
+        return _RuntimeCache()
+
+    def set_runtime_cache(self, cache):
+        self.cache = cache
+
+
+class _RuntimeCache:
+    def __init__(self):
+        self.kernels = b""
+
+    def deserialize(self, blob):
+        sound = blob.startswith(_KERNELS)
+        self.kernels = blob if sound else b""
+        return sound
+
+    def serialize(self):
+        return self.kernels
+
+
+class FakeEngine:
+    device_memory_size_v2 = 1000
+
     def __init__(self, gpu: FakeGpu, graph: bytes) -> None:
         # The fusion breaks graphs in eight bits, see OnnxRuntimeStage.
         self._session = onnxruntime.InferenceSession(graph, disabled_optimizers=["MatMulAddFusion"])
         self._gpu = gpu
+        self._kernels = _KERNELS + _digest(graph).encode()
         entries = (*self._session.get_inputs(), *self._session.get_outputs())
         self._tensors = {entry.name: entry for entry in entries}
         self.num_io_tensors = len(self._tensors)
@@ -111,23 +173,47 @@ class _Engine:
     def get_tensor_dtype(self, name):
         return _DTYPES[self._tensors[name].type]
 
-    def create_execution_context(self):
-        addresses: dict[str, int] = {}
+    def create_runtime_config(self):
+        return _RuntimeConfig()
 
-        def execute(stream):
-            assert stream == FakeMemory.stream
-            if self._gpu.refuses_to_launch:
-                return False
-            arrays = {name: self._gpu.arrays[address] for name, address in addresses.items()}
-            feed = {entry.name: arrays[entry.name] for entry in self._session.get_inputs()}
-            outputs = [entry.name for entry in self._session.get_outputs()]
-            for name, value in zip(outputs, self._session.run(outputs, feed), strict=True):
-                arrays[name][...] = value
-            self._gpu.clock_ms += 1.0
-            self._gpu.launches.append(outputs[0])
-            return True
+    def create_execution_context(self, config):
+        assert config.allocation == _USER_MANAGED
+        if config.cache.kernels != self._kernels:
+            self._gpu.compiled.append(self._kernels)
+            config.cache.kernels = self._kernels
+        return _ExecutionContext(self._gpu, self._session, self._tensors)
 
-        return SimpleNamespace(set_tensor_address=addresses.__setitem__, execute_async_v3=execute)
+
+class _ExecutionContext:
+    def __init__(self, gpu, session, tensors):
+        self._gpu, self._session, self._tensors = gpu, session, tensors
+        self._addresses: dict[str, int] = {}
+        self._scratch = None
+
+    def set_tensor_address(self, name, address):
+        self._addresses[name] = address
+
+    def set_device_memory(self, address, size):
+        assert size == FakeEngine.device_memory_size_v2 <= len(self._gpu.arrays[address])
+        self._scratch = address
+
+    def execute_async_v3(self, stream):
+        assert isinstance(stream, int)
+        assert self._scratch is not None
+        if self._gpu.refuses_to_launch:
+            return False
+        arrays = {name: self._array(name) for name in self._tensors}
+        feed = {entry.name: arrays[entry.name] for entry in self._session.get_inputs()}
+        outputs = [entry.name for entry in self._session.get_outputs()]
+        for name, value in zip(outputs, self._session.run(outputs, feed), strict=True):
+            arrays[name][...] = value
+        self._gpu.clock_ms += 1.0
+        self._gpu.launches.append(outputs[0])
+        return True
+
+    def _array(self, name):
+        tensor, memory = self._tensors[name], self._gpu.arrays[self._addresses[name]]
+        return memory.reshape(-1).view(_DTYPES[tensor.type]).reshape(tensor.shape)
 
 
 class _Logger:

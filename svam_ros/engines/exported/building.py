@@ -70,7 +70,7 @@ from svam_ros.engines.exported.stage_graphs import (
 )
 from svam_ros.engines.exported.tensorrt_build import CURRENT, TensorRtError
 from svam_ros.engines.exported.work_folder import work_folder
-from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES
+from svam_ros.engines.run_plan import DTYPES, PEAK_BESIDES_BYTES, plan_run
 from svam_ros.parameters import DtypeName
 from svam_ros.profiling.memory import available_bytes
 from svam_ros.types import Observation
@@ -240,7 +240,8 @@ class _Build:
             if self.kind.here() != self.identity.target:
                 return onnxruntime_library(), OnnxRuntimeBackend(self.sources, shape, threads=self.threads)
             folder = self.sources if self.kind.compile is None else self._compiled_folder
-            backend = self.kind.load(folder, shape, self._precision, self.threads)
+            plan = plan_run(self.model.manifest, self.kind.device, self._precision, self.threads)
+            backend = self.kind.load(folder, shape, plan)
         except (GraphLoadError, TensorRtError):
             # The same command makes it again; graphs that took a search are not thrown away with the rest.
             shutil.rmtree(self._compiled_folder if self._precision == EIGHT_BITS else self.work)

@@ -1,19 +1,25 @@
-"""Stages on a GPU, each captured once as a CUDA graph and replayed, whatever launches them."""
+"""Stages on a GPU: a whole pass is captured once as one CUDA graph and replayed, whatever launches them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from svam_ros.engines.exported.device_memory import DeviceMemory, DeviceTensor
 from svam_ros.engines.exported.graph_backend import Array
-from svam_ros.engines.exported.stage_graphs import PassShape
+from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.profiling.stage_timer import StageTimer
+
+Launches = Mapping[str, Callable[[], None]]
 
 
 class CapturedBackend:
     """See :class:`svam_ros.engines.exported.graph_backend.GraphBackend`.
 
-    A stage is timed by events on the stream, which are read when the actions are: nothing waits in between.
+    Stages that wait for no other run on a second stream while the first stage does: the times of the stages
+    may add up to more than the pass. They are taken by events that are part of the graph, and read when the
+    actions are: nothing waits in between.
 
     Args:
         shape: the stages.
@@ -27,31 +33,33 @@ class CapturedBackend:
         shape: PassShape,
         memory: DeviceMemory,
         tensors: Mapping[str, DeviceTensor],
-        launches: Mapping[str, Callable[[], None]],
+        launches: Launches,
     ) -> None:
         self._shape = shape
         self._memory = memory
         self._tensors = dict(tensors)
-        self._replay = {name: memory.recorded(launch) for name, launch in launches.items()}
+        self._marks: dict[str, tuple[Any, Any]] = {}
+        """Begin and end of every stage of a frame; the replayed graph passes the same marks again."""
+        self._replay = {
+            "instruction": memory.recorded(launches[shape.instruction.name]),
+            "frame": memory.recorded(partial(self._launch_frame, launches)),
+        }
 
     def run_instruction(self, token_ids: Array, attention_mask: Array) -> None:
         """See the protocol."""
         self._tensors["token_ids"].write(token_ids)
         self._tensors["attention_mask"].write(attention_mask)
-        self._replay[self._shape.instruction.name]()
+        self._replay["instruction"]()
         self._memory.wait()
 
     def run_frame(self, given: Mapping[str, Array], timer: StageTimer) -> Array:
         """See the protocol."""
         for name, array in given.items():
             self._tensors[name].write(array)
-        marks = [self._memory.mark()]
-        for stage in self._shape.frame:
-            self._replay[stage.name]()
-            marks.append(self._memory.mark())
+        self._replay["frame"]()
         actions = self._tensors["actions"].read()
-        for stage, begin, end in zip(self._shape.frame, marks[:-1], marks[1:], strict=True):
-            timer.add(stage.name, self._memory.elapsed_ms(begin, end))
+        for stage in self._shape.frame:
+            timer.add(stage.name, self._memory.elapsed_ms(*self._marks[stage.name]))
         return actions
 
     def value(self, name: str) -> Array:
@@ -63,3 +71,23 @@ class CapturedBackend:
         self._memory.wait()
         self._replay.clear()
         self._tensors.clear()
+
+    def _launch_frame(self, launches: Launches) -> None:
+        """Every stage of a frame; the first that needs what runs beside waits for it."""
+        beside = self._shape.beside
+        with self._memory.beside():
+            for stage in beside:
+                self._launch(stage, launches)
+        awaited = {name for stage in beside for name in stage.outputs}
+        for stage in self._shape.frame:
+            if stage in beside:
+                continue
+            if awaited.intersection(stage.inputs):
+                self._memory.join()
+                awaited.clear()
+            self._launch(stage, launches)
+
+    def _launch(self, stage: StageShape, launches: Launches) -> None:
+        begin = self._memory.mark()
+        launches[stage.name]()
+        self._marks[stage.name] = begin, self._memory.mark()

@@ -1,8 +1,9 @@
-"""Memory, a stream and a stopwatch on a GPU: the little that an engine wants of whoever owns the device."""
+"""Memory, streams and a stopwatch on a GPU: the little that an engine wants of whoever owns the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,25 +33,39 @@ class DeviceTensor(Protocol):
 
 
 class DeviceMemory(Protocol):
-    """One device with one stream on it. Another owner than torch keeps the same promises."""
+    """One device with two streams on it. Another owner than torch keeps the same promises."""
 
-    stream: int
-    """Handle of the stream, as the CUDA runtime counts it."""
+    @property
+    def stream(self) -> int:
+        """Handle of the stream to launch on: the first, or within :meth:`beside` the second."""
 
     def tensor(self, shape: tuple[int, ...], dtype: str) -> DeviceTensor:
         """Memory for a tensor; ``dtype`` by numpy's name, or ``bfloat16``."""
 
+    def scratch(self, size_bytes: int) -> int:
+        """Address of memory that only the device uses, aligned to 256 bytes; kept as long as this is."""
+
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
-        """Launch once, capture the second launch as a CUDA graph, and return what replays it."""
+        """What launches the same again, on the first stream.
+
+        ``launch`` is called once as it is, and may be called again to capture it as a CUDA graph. The marks
+        that its last call made are passed anew whenever the result is called.
+        """
+
+    def beside(self) -> AbstractContextManager[None]:
+        """What is launched within runs on the second stream, after what was launched on the first so far."""
+
+    def join(self) -> None:
+        """What is launched on the first stream from now on runs after all that was launched on the second."""
 
     def mark(self) -> Any:
-        """A point in time on the stream."""
+        """A point in time on the stream that is launched on."""
 
     def elapsed_ms(self, begin: Any, end: Any) -> float:
         """Between two marks, both of which the stream has passed."""
 
     def wait(self) -> None:
-        """Until the stream has nothing left to do."""
+        """Until the first stream has nothing left to do."""
 
 
 class TorchTensor(DeviceTensor, Protocol):
@@ -73,13 +88,15 @@ class _PinnedTensor:
         # Copies from memory that the system may move are made twice, and block the host.
         self._host = torch.zeros(shape, dtype=dtype, pin_memory=True)
         self._stream = stream
+        self._copied = torch.cuda.Event()
         self.address = self.value.data_ptr()
 
     def write(self, array: Array) -> None:
-        self._stream.synchronize()  # the copy before may still be reading the host's memory
+        self._copied.synchronize()  # the copy before may still be reading the host's memory
         self._host.copy_(torch.from_numpy(np.ascontiguousarray(array)))
         with torch.cuda.stream(self._stream):
             self.value.copy_(self._host, non_blocking=True)
+        self._copied.record(self._stream)
 
     def read(self) -> Array:
         with torch.cuda.stream(self._stream):
@@ -89,35 +106,62 @@ class _PinnedTensor:
 
 
 class TorchDeviceMemory:
-    """See :class:`TorchMemory`; torch's allocator, and a stream of our own on its primary context."""
+    """See :class:`TorchMemory`; torch's allocator, and streams of our own on its primary context."""
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
-        self.stream: int = self._stream.cuda_stream
+        self._first, self._second = torch.cuda.Stream(), torch.cuda.Stream()
+        self._current = self._first
+        self._scratch: list[torch.Tensor] = []
+
+    @property
+    def stream(self) -> int:
+        """See the protocol."""
+        return int(self._current.cuda_stream)
 
     def tensor(self, shape: tuple[int, ...], dtype: str) -> TorchTensor:
         """See the protocol."""
-        return _PinnedTensor(shape, _TORCH_DTYPES[dtype], self._stream)
+        return _PinnedTensor(shape, _TORCH_DTYPES[dtype], self._first)
+
+    def scratch(self, size_bytes: int) -> int:
+        """See the protocol."""
+        self._scratch.append(torch.empty(max(1, size_bytes), dtype=torch.uint8, device="cuda"))
+        return self._scratch[-1].data_ptr()
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """See the protocol."""
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._first):
             launch()
-        self._stream.synchronize()
+        self.wait()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        with torch.cuda.graph(graph, stream=self._first):
             launch()
 
         def replay() -> None:
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._first):
                 graph.replay()
 
         return replay
 
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """See the protocol; in a capture the second stream becomes a branch of the graph."""
+        self._second.wait_stream(self._first)
+        self._current = self._second
+        try:
+            with torch.cuda.stream(self._second):
+                yield
+        finally:
+            self._current = self._first
+
+    def join(self) -> None:
+        """See the protocol."""
+        self._first.wait_stream(self._second)
+
     def mark(self) -> torch.cuda.Event:
         """See the protocol."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record(self._stream)
+        # An external event is a node of the graph that is captured, and has a time after every replay.
+        event = torch.cuda.Event(enable_timing=True, external=True)
+        event.record(self._current)
         return event
 
     def elapsed_ms(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
@@ -126,4 +170,4 @@ class TorchDeviceMemory:
 
     def wait(self) -> None:
         """See the protocol."""
-        self._stream.synchronize()
+        self._first.synchronize()

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svam_ros.engines.exported import tensorrt_build
-from svam_ros.engines.exported.device_memory import TorchDeviceMemory
+from svam_ros.engines.exported.device_memory import DeviceMemory, TorchDeviceMemory
 from svam_ros.engines.exported.graph_backend import GraphBackend
 from svam_ros.engines.exported.openvino_backend import OpenVinoBackend, openvino_library
+from svam_ros.engines.exported.pycuda_memory import PycudaDeviceMemory
 from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
-from svam_ros.parameters import DeviceName, DtypeName
+from svam_ros.engines.run_plan import RunPlan
+from svam_ros.parameters import DeviceMemoryName, DeviceName, DtypeName
+from svam_ros.user_cache import user_cache
 
 COMPILED_SUFFIX = ".engine"
 """Of a stage that the library compiled when it was built."""
@@ -41,19 +44,26 @@ class EngineKind:
     """The target that this machine is; ``None`` where its engines cannot run here."""
     graph_precisions: dict[DtypeName, DtypeName]
     """Precision of the engine -> that of the graphs it is built from."""
-    load: Callable[[Path, PassShape, DtypeName, int], GraphBackend]
-    """Folder of an engine, stages, precision, CPU threads -> the stages, ready to run."""
+    load: Callable[[Path, PassShape, RunPlan], GraphBackend]
+    """Folder of an engine, stages, how it is going to run -> the stages, ready to run."""
     compile: Compile | None = None
     """``None``: the library compiles the graphs whenever it loads them."""
 
 
-def _load_openvino(folder: Path, shape: PassShape, precision: DtypeName, threads: int) -> GraphBackend:
-    return OpenVinoBackend(folder, shape, threads=threads, precision=precision)
+def _load_openvino(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBackend:
+    return OpenVinoBackend(folder, shape, threads=plan.threads, precision=plan.dtype_name)
 
 
-def _load_tensorrt(folder: Path, shape: PassShape, _precision: DtypeName, _threads: int) -> GraphBackend:
-    return load_tensorrt_stages(folder, shape, TorchDeviceMemory())
+def _load_tensorrt(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBackend:
+    memory = DEVICE_MEMORIES[plan.device_memory]()
+    return load_tensorrt_stages(folder, shape, memory, plan.device, user_cache("kernels"))
 
+
+DEVICE_MEMORIES: dict[DeviceMemoryName, Callable[[], DeviceMemory]] = {
+    "torch": TorchDeviceMemory,
+    "pycuda": PycudaDeviceMemory,
+}
+"""Who can own a GPU's memory and streams."""
 
 ENGINE_KINDS = {
     kind.name: kind

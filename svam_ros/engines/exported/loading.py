@@ -52,7 +52,7 @@ def load_graph_engine(
     config = model.manifest.config
     with engines_locked(model.path, exclusive=False):
         files = find_engine(model, here)
-        backend = kind.load(files.folder, pass_shape(empty_network(config)), precision, plan.threads)
+        backend = kind.load(files.folder, pass_shape(empty_network(config)), plan)
         try:
             case = load_reference_case(files.folder / REFERENCE_FILE)
             refuse_inaccurate(

@@ -46,6 +46,12 @@ class PassShape:
         """All of them."""
         return (self.instruction, *self.frame)
 
+    @property
+    def beside(self) -> tuple[StageShape, ...]:
+        """Stages that take nothing of a frame's others, but the first: they can run while that one does."""
+        made = {name for stage in self.frame for name in stage.outputs}
+        return tuple(stage for stage in self.frame if not made.intersection(stage.inputs))[1:]
+
 
 class StageGraph(nn.Module):
     """One stage as a function from tensors to tensors, both in the order of its shape."""

@@ -293,8 +293,8 @@ def test_an_inaccurate_engine_is_not_published_and_the_one_before_stays(copied, 
         def value(self, name):
             return super().value(name) + np.float32(0.01)
 
-    def load(folder, shape, precision, threads):
-        return Wrong(folder, shape, threads=threads, precision=precision)
+    def load(folder, shape, plan):
+        return Wrong(folder, shape, threads=plan.threads, precision=plan.dtype_name)
 
     # The graphs of the engine that is there serve for the next one too: nothing is exported here.
     monkeypatch.setattr("svam_ros.engines.exported.building.export_stage", _link_from(copied))

@@ -42,3 +42,34 @@ def test_a_recorded_launch_is_replayed_on_what_was_written_last():
         assert np.array_equal(doubled.read(), np.full(4, 2 * value, np.float32))
         assert 0.0 < memory.elapsed_ms(begin, end) < 1000.0
     assert len(launches) == 2
+
+
+def test_what_is_launched_beside_is_a_branch_of_the_graph_and_has_times_of_its_own():
+    memory = TorchDeviceMemory()
+    given, left, right, both = (memory.tensor((1 << 20,), "float32") for _ in range(4))
+    marks = {}
+
+    def launch() -> None:
+        with memory.beside():
+            begin = memory.mark()
+            right.value.copy_(given.value * 3)
+            marks["right"] = begin, memory.mark()
+        begin = memory.mark()
+        left.value.copy_(given.value * 2)
+        marks["left"] = begin, memory.mark()
+        memory.join()
+        both.value.copy_(left.value + right.value)
+
+    replay = memory.recorded(launch)
+    for value in (1.0, 4.0):
+        given.write(np.full(1 << 20, value, np.float32))
+        replay()
+        assert np.all(both.read() == 5 * value)
+        assert all(0.0 < memory.elapsed_ms(*marks[side]) < 1000.0 for side in ("left", "right"))
+
+
+def test_scratch_is_aligned_and_stays():
+    memory = TorchDeviceMemory()
+    first, second = memory.scratch(1000), memory.scratch(1000)
+    assert first % 256 == second % 256 == 0
+    assert abs(first - second) >= 1000

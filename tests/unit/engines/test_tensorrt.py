@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from support.fake_gpu import FakeGpu, FakeMemory
+from support.fake_gpu import FakeEngine, FakeGpu, FakeMemory
+from support.fake_pycuda import FakePycuda
 from support.networks import (
     CONFIG,
     SENTENCES,
@@ -25,10 +26,11 @@ from svam_ros.artifacts.model_saving import copy_model
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
 from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS, LARGEST_JOINT_DEVIATION_RAD
-from svam_ros.engines.exported import engine_kinds, tensorrt_build, tensorrt_stages
+from svam_ros.engines.exported import engine_kinds, pycuda_memory, tensorrt_build, tensorrt_stages
 from svam_ros.engines.exported.building import BuildRequest, build_engine
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.loading import load_graph_engine
+from svam_ros.engines.exported.pycuda_memory import PycudaDeviceMemory
 from svam_ros.engines.exported.stage_graphs import StageShape
 from svam_ros.engines.exported.tensorrt_build import TensorRtError, compile_stage, tensorrt_library
 from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
@@ -38,6 +40,7 @@ from svam_ros.engines.run_plan import DeviceError, plan_run
 pytestmark = pytest.mark.slow
 
 REQUEST = BuildRequest("tensorrt", "sm86")
+MEMORIES = {"torch": FakeMemory, "pycuda": lambda _gpu: PycudaDeviceMemory()}
 STAGES = ["instruction", "backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
 
 
@@ -85,14 +88,14 @@ def built(gpu, tmp_path_factory):
 
 
 @pytest.fixture
-def device(gpu, monkeypatch):
+def device(gpu, monkeypatch, tmp_path):
     """The 3090 that the engine was built for, as far as the backend can see."""
     kind = engine_kinds.ENGINE_KINDS["tensorrt"]
     here = dataclasses.replace(
         kind,
         device="cpu",
         here=lambda: "sm86",
-        load=lambda f, s, _p, _t: load_tensorrt_stages(f, s, FakeMemory(gpu)),
+        load=lambda f, s, p: load_tensorrt_stages(f, s, MEMORIES[p.device_memory](gpu), p.device, tmp_path),
     )
     monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", here)
     library = tensorrt_library()
@@ -102,11 +105,13 @@ def device(gpu, monkeypatch):
     )
     gpu.deserialized.clear()
     gpu.launches.clear()
+    gpu.compiled.clear()
     return gpu
 
 
-def loaded(model, precision="float16", **options):
-    return load_graph_engine("tensorrt", model, plan_run(model.manifest, "cpu", precision, 1), **options)
+def loaded(model, precision="float16", device_memory="torch", **options):
+    plan = plan_run(model.manifest, "cpu", precision, 1, device_memory)
+    return load_graph_engine("tensorrt", model, plan, **options)
 
 
 def here(model, precision="float16"):
@@ -167,6 +172,81 @@ def test_stages_are_timed_by_the_devices_clock_and_launched_once_each(built, dev
     )
 
 
+def test_references_run_on_a_stream_of_their_own_until_they_are_needed(built, device, monkeypatch):
+    memories = []
+
+    def noted(gpu):
+        memories.append(FakeMemory(gpu))
+        return memories[-1]
+
+    monkeypatch.setitem(MEMORIES, "torch", noted)
+    engine = loaded(built)
+    device.launches.clear()
+    (memory,) = memories
+    memory.order.clear()
+    stages = engine.infer(observation()).stages_ms
+    first, second = [FakeMemory.FIRST] * 2, [FakeMemory.SECOND] * 2  # a mark before and one after a launch
+    assert memory.order == ["fork", *second, *first, "join", *first, *first, *first]
+    assert device.launches[:3] == ["goal_token", "semantic_reference", "backbone_features"]
+    assert list(stages)[1:] == STAGES[1:]
+
+
+def test_kernels_compiled_at_the_first_start_are_kept_for_the_next(built, device, tmp_path):
+    loaded(built).close()
+    assert len(device.compiled) == 6
+    kept = sorted(tmp_path.glob("*.kernels"))
+    assert len(kept) == 6
+    loaded(built).close()
+    assert len(device.compiled) == 6
+    kept[0].write_bytes(b"of another driver")
+    loaded(built).close()
+    assert len(device.compiled) == 7
+    loaded(built).close()
+    assert len(device.compiled) == 7
+
+
+def test_where_nothing_can_be_kept_the_engine_runs_all_the_same(built, device, tmp_path, caplog):
+    (tmp_path / "kernels").write_text("a file where the folder should be")
+    kind = engine_kinds.ENGINE_KINDS["tensorrt"]
+
+    def load(folder, shape, plan):
+        return load_tensorrt_stages(folder, shape, FakeMemory(device), plan.device, tmp_path / "kernels")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, load=load))
+        loaded(built).infer(observation())
+    assert "the next start compiles them again" in caplog.text
+
+
+def test_scratch_that_the_device_has_no_room_for_is_refused_with_the_figures(built, device, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "device_memory_size_v2", 10**15)
+    with pytest.raises(DeviceError, match=r"scratch memory takes up to 2000000\.0 GB .* GB free: free some"):
+        loaded(built)
+
+
+def test_in_pycudas_memory_it_computes_the_same(built, device, monkeypatch):
+    cuda = FakePycuda(device)
+    monkeypatch.setattr(pycuda_memory.importlib, "import_module", lambda _name: cuda)
+    usual, engine = loaded(built, seed=3), loaded(built, device_memory="pycuda", seed=3)
+    for sentence in SENTENCES:
+        expected, given = (it.infer(observation(sentence)) for it in (usual, engine))
+        assert np.array_equal(given.actions, expected.actions)
+    assert cuda.contexts == []
+    assert cuda.order[-2:] == [("waits for 1", 2), ("waits for 2", 1)]
+    assert {stage: ms for stage, ms in given.stages_ms.items() if stage in STAGES} == dict.fromkeys(
+        STAGES[1:], 1.0
+    )
+    engine.close()
+    usual.close()
+
+
+def test_pycuda_is_for_tensorrt_and_has_to_be_installed(built, device):
+    with pytest.raises(DeviceError, match="engine 'eager' runs in torch's memory"):
+        create_engine("eager", built, device_memory="pycuda")
+    with pytest.raises(ImportError, match=re.escape("pip install 'svam_ros[pycuda]'")):
+        loaded(built, device_memory="pycuda")
+
+
 def test_nothing_is_deserialised_before_every_hash_was_compared(built, device):
     path = find_engine(built, here(built)).folder / "action_expert.engine"
     sound = path.read_bytes()
@@ -185,7 +265,7 @@ def test_an_engine_that_the_device_will_not_load_or_launch_is_named(built, devic
     engine = loaded(built)
     engine.infer(observation())
     monkeypatch.setattr(device, "refuses_to_launch", True)
-    with pytest.raises(TensorRtError, match="could not run stage 'backbone'"):
+    with pytest.raises(TensorRtError, match="could not run stage 'references'"):
         engine.infer(observation())
     monkeypatch.setattr(device, "graphs", {})
     with pytest.raises(TensorRtError, match="cannot load stage 'instruction' here: no reason was given"):

@@ -73,7 +73,7 @@ def test_report_json_has_the_promised_keys(tmp_path, report):
     }  # fmt: skip
     assert read["messages"] == {"dropped": 3, "rejected": 1}
     expected = {"task": "lift_pot", "seed": 0, "success": True, "steps": 131, "fraction": None}
-    assert read["episodes"][0] == expected
+    assert read["episodes"][0] == expected | {"stopped": ""}
 
 
 def test_a_figure_that_is_not_finite_is_refused_and_leaves_no_file(tmp_path, report):

@@ -13,6 +13,7 @@ from support.demo_records import demo_record
 
 from svam_ros.profiling.demo_record import ArmTraces, ChunkTiming, JointTrace
 from svam_ros.profiling.frame_trace import (
+    BESIDE,
     CAMERA,
     FIRST_ARM,
     POLICY,
@@ -75,6 +76,20 @@ def test_stages_lie_end_to_end_inside_their_pass(record, events):
         for before, after in pairwise(inner):
             assert after["ts"] == pytest.approx(before["ts"] + before["dur"], abs=0.01)
         assert inner[0]["ts"] == outer["ts"]
+
+
+def test_stages_that_ran_at_the_same_time_are_drawn_so(record):
+    timing = record.timings[0]
+    stages_ms = {"backbone": 60.0, "references": 20.0, "action_expert": 30.0, "total": 95.0}
+    at_once = replace(record, timings=(replace(timing, stages_ms=stages_ms),))
+    events = frame_trace(timeline_of(at_once))["traceEvents"]
+    whole, backbone, expert = slices(events, POLICY)
+    (references,) = slices(events, BESIDE)
+    assert references["ts"] == backbone["ts"] == whole["ts"]
+    assert references["dur"] == pytest.approx(20_000)
+    assert expert["ts"] == pytest.approx(backbone["ts"] + 60_000)
+    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert names[BESIDE] == "policy_node, at the same time"
 
 
 def test_set_points_come_after_the_chunk_was_published(record, events):
