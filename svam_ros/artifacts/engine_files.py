@@ -36,11 +36,12 @@ from svam_ros.whole_files import write_through
 
 RECORD_FILE = "engine.json"
 
-NETWORK_VERSION = 2
+NETWORK_VERSION = 3
 """Counts up whenever ``svam_ros.networks`` makes something else of the same weights and configuration, or its
-stages hand other tensors to each other.
+stages hand other tensors to each other or are compiled otherwise.
 
 2: of the text the backbone takes what its attentions made of it, no longer keys and values.
+3: stages that TensorRT compiles compute in memory that they are given.
 """
 
 

@@ -331,7 +331,7 @@ def _roof_text(network: Network) -> str:
         f"an estimate: every product, convolution and attention at what was reached here just now:\n"
         f"{roof.flop_per_s / 1e9:.0f} GFLOP/s in a large product, {roof.bytes_per_s / 1e9:.1f} GB/s in a "
         f"large copy; nothing stays in a cache, element by element is free. Launches are those of eager:\n"
-        f"a stage that is a captured graph is launched once"
+        f"a pass that is a captured graph is launched once"
         + (f"\n{network.state.describe()}" if network.state else "")
     )
 

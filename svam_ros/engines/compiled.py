@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from svam_ros.engines.exported.stage_graphs import cast_to
 from svam_ros.engines.network_engine import EngineModel
 from svam_ros.engines.run_plan import DeviceError, RunPlan
 from svam_ros.networks.svam import Svam
+from svam_ros.user_cache import user_cache
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,9 +60,18 @@ def create_compiled_engine(
                 "engine 'compiled' captures CUDA graphs: use device 'cuda', or engine 'openvino'"
             )
         memory = TorchDeviceMemory()
+        _keep_what_is_compiled()
     network = model.load_network(plan.dtype, plan.device).prepare_for_inference()
     build = _Build(model, plan, network, make_reference_case(model, network), memory, compiler)
     return GraphEngine("compiled", model, build.fastest(), seed=seed, noise=noise)
+
+
+def _keep_what_is_compiled() -> None:
+    """Torch's cache of what it compiled lies among temporary files, which a restart of the machine loses."""
+    try:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache("inductor")))
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
+        _LOG.warning("what is compiled may have to be compiled again after a restart: %s", error)
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class RunPlan:
             "device": self.device.type,
             "dtype": self.dtype_name,
             "threads": self.threads,
+            "device_memory": self.device_memory,
             "weights": self.weights,
             "weights_bytes": self.weights_bytes,
         }

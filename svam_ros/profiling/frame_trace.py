@@ -78,9 +78,9 @@ def timeline_of(record: DemoRecord) -> FrameTimeline:
 def frame_trace(timeline: FrameTimeline) -> dict[str, Any]:
     """The trace of a timeline; times are microseconds since its beginning.
 
-    Stages are laid end to end from the beginning of their pass, in which nothing else runs; what is left at
-    the end is what no stage was charged with. Where they take longer together than their pass, the references
-    ran beside the backbone, as on a GPU, and so they are drawn.
+    Stages are laid end to end from the beginning of their pass; what is left at the end is what no stage was
+    charged with. When each began is not known: where they take longer together than their pass, the
+    references must have run beside the backbone, as on a GPU, and so they are drawn.
     """
     events: list[dict[str, Any]] = []
     for number, timing in enumerate(timeline.timings):
@@ -134,7 +134,9 @@ def _stages(timing: ChunkTiming, begun_us: float) -> list[dict[str, Any]]:
     events = []
     for stage, duration_us in durations_us.items():
         if at_once and stage == "references":
-            events.append(_slice(BESIDE, stage, begun_us - durations_us["backbone"], duration_us, {}))
+            forked_us = begun_us - durations_us["backbone"]
+            events.append(_slice(BESIDE, stage, forked_us, duration_us, {}))
+            begun_us = max(begun_us, forked_us + duration_us)
             continue
         events.append(_slice(POLICY, stage, begun_us, duration_us, {}))
         begun_us += duration_us

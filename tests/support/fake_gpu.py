@@ -1,12 +1,13 @@
 """A GPU that is not there: memory is numpy's, and ONNX Runtime computes what TensorRT would.
 
-Stands in at one place only, where ``TensorRtBackend`` talks to the device. What is built, compared, published
-and verified before is real.
+Stands in at one place only, where stages are loaded and launched. What is built, compared, published and
+verified before is real.
 """
 
 from __future__ import annotations
 
 import hashlib
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,19 +42,23 @@ class FakeGpu:
         self.launches: list[str] = []
         self.refuses_to_launch = False
         self.clock_ms = 0.0
+        self.scratch: dict[str, int] = {}
+        """Where each stage computes, by its first output."""
+        self.contexts: list[str] | None = None
+        """Those that are current, where launching without one is to fail."""
 
     def remember(self, graph: Path, engine: Path) -> None:
         """The graph that ``engine`` was compiled from."""
         self.graphs[_digest(engine.read_bytes())] = onnx.load(str(graph)).SerializeToString()
 
-    def tensorrt(self) -> Any:
-        """What is used of the ``tensorrt`` module, to run engines."""
+    def tensorrt(self, runtime_cache: bool = True) -> Any:
+        """What is used of the ``tensorrt`` module, to run engines; that for RTX has a runtime cache."""
         return SimpleNamespace(
             ILogger=_Logger,
             Runtime=lambda _logger: SimpleNamespace(deserialize_cuda_engine=self._deserialize),
             nptype=lambda dtype: dtype,
             ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED=_USER_MANAGED),
-            IRuntimeCache=_RuntimeCache,
+            **({"IRuntimeCache": _RuntimeCache} if runtime_cache else {}),
         )
 
     def _deserialize(self, blob: bytes) -> Any:
@@ -69,6 +74,7 @@ class FakeMemory:
     """
 
     FIRST, SECOND = 7, 8
+    captures = True
 
     def __init__(self, gpu: FakeGpu) -> None:
         self._gpu = gpu
@@ -87,14 +93,23 @@ class FakeMemory:
 
     def recorded(self, launch):
         launch()
-        return launch
+        noted = weakref.ref(launch)  # a graph keeps nothing alive that it launches
+
+        def replay():
+            launched = noted()
+            assert launched is not None, "what the graph launches is gone"
+            launched()
+
+        return replay
 
     @contextmanager
     def beside(self):
         self.stream = self.SECOND
         self.order.append("fork")
-        yield
-        self.stream = self.FIRST
+        try:
+            yield
+        finally:
+            self.stream = self.FIRST
 
     def join(self):
         self.order.append("join")
@@ -108,6 +123,9 @@ class FakeMemory:
 
     def wait(self):
         pass
+
+    def close(self):
+        self.order.append("closed")
 
 
 class _Tensor:
@@ -137,6 +155,7 @@ class _RuntimeConfig:
 
     def set_runtime_cache(self, cache):
         self.cache = cache
+        return True
 
 
 class _RuntimeCache:
@@ -153,7 +172,7 @@ class _RuntimeCache:
 
 
 class FakeEngine:
-    device_memory_size_v2 = 1000
+    least_scratch_bytes = 1000
 
     def __init__(self, gpu: FakeGpu, graph: bytes) -> None:
         # The fusion breaks graphs in eight bits, see OnnxRuntimeStage.
@@ -163,6 +182,7 @@ class FakeEngine:
         entries = (*self._session.get_inputs(), *self._session.get_outputs())
         self._tensors = {entry.name: entry for entry in entries}
         self.num_io_tensors = len(self._tensors)
+        self.device_memory_size_v2 = self.least_scratch_bytes + self.num_io_tensors
 
     def get_tensor_name(self, index):
         return list(self._tensors)[index]
@@ -177,29 +197,38 @@ class FakeEngine:
         return _RuntimeConfig()
 
     def create_execution_context(self, config):
-        assert config.allocation == _USER_MANAGED
-        if config.cache.kernels != self._kernels:
-            self._gpu.compiled.append(self._kernels)
-            config.cache.kernels = self._kernels
-        return _ExecutionContext(self._gpu, self._session, self._tensors)
+        if isinstance(config, _RuntimeConfig):
+            assert config.allocation == _USER_MANAGED
+            if config.cache.kernels != self._kernels:
+                self._gpu.compiled.append(self._kernels)
+                config.cache.kernels = self._kernels
+        else:
+            assert config == _USER_MANAGED
+        return _ExecutionContext(self, self._gpu, self._session, self._tensors)
 
 
 class _ExecutionContext:
-    def __init__(self, gpu, session, tensors):
+    def __init__(self, engine, gpu, session, tensors):
+        self._needs_bytes = engine.device_memory_size_v2
         self._gpu, self._session, self._tensors = gpu, session, tensors
         self._addresses: dict[str, int] = {}
         self._scratch = None
 
     def set_tensor_address(self, name, address):
         self._addresses[name] = address
+        return True
+
+    def is_stream_capturable(self, stream):
+        return self._scratch is not None and stream == FakeMemory.FIRST
 
     def set_device_memory(self, address, size):
-        assert size == FakeEngine.device_memory_size_v2 <= len(self._gpu.arrays[address])
+        assert self._needs_bytes <= size == len(self._gpu.arrays[address])
         self._scratch = address
 
     def execute_async_v3(self, stream):
         assert isinstance(stream, int)
         assert self._scratch is not None
+        assert self._gpu.contexts is None or self._gpu.contexts, "no context is current"
         if self._gpu.refuses_to_launch:
             return False
         arrays = {name: self._array(name) for name in self._tensors}
@@ -209,6 +238,7 @@ class _ExecutionContext:
             arrays[name][...] = value
         self._gpu.clock_ms += 1.0
         self._gpu.launches.append(outputs[0])
+        self._gpu.scratch[outputs[0]] = self._scratch
         return True
 
     def _array(self, name):

@@ -1,6 +1,6 @@
 """What is used of ``pycuda.driver``, on a GPU that is not there (``fake_gpu``).
 
-Whatever is asked of the device without its context being current fails, as there.
+Whatever is asked of it without its context being current fails, as there. Copies and streams are not late.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ class FakePycuda:
         self.Context = SimpleNamespace(pop=self.contexts.pop)
         self.Device, self.Stream, self.Event = self.make_device, self.make_stream, self.make_event
         self._streams = 0
+        self.allocations: list[_Allocation] = []
+        gpu.contexts = self.contexts
 
     def init(self) -> None:
         """Nothing to do."""
 
     def make_device(self, number: int) -> Any:
         assert number == 0
-        context = SimpleNamespace(push=lambda: self.contexts.append("primary"))
+        context = SimpleNamespace(push=lambda: self.contexts.append("primary"), detach=self._detach)
         return SimpleNamespace(retain_primary_context=lambda: context)
 
     def make_stream(self) -> Any:
@@ -44,9 +46,8 @@ class FakePycuda:
 
     def mem_alloc(self, size_bytes: int) -> Any:
         self._check()
-        array = np.zeros(size_bytes, np.uint8)
-        self.gpu.arrays[array.ctypes.data] = array
-        return array.ctypes.data
+        self.allocations.append(_Allocation(self, size_bytes))
+        return self.allocations[-1]
 
     def pagelocked_zeros(self, shape, dtype) -> np.ndarray:
         self._check()
@@ -54,14 +55,33 @@ class FakePycuda:
 
     def memcpy_htod_async(self, target, source, _stream) -> None:
         self._check()
-        self.gpu.arrays[target][...] = source.reshape(-1).view(np.uint8)
+        self.gpu.arrays[int(target)][...] = source.reshape(-1).view(np.uint8)
 
     def memcpy_dtoh_async(self, target, source, _stream) -> None:
         self._check()
-        target.reshape(-1).view(np.uint8)[...] = self.gpu.arrays[source]
+        target.reshape(-1).view(np.uint8)[...] = self.gpu.arrays[int(source)]
+
+    def _detach(self) -> None:
+        self._check()
+        assert not self.allocations, "memory is still held"
+        self.contexts.pop()
 
     def _check(self) -> None:
         assert self.contexts, "no context is current"
+
+
+class _Allocation:
+    def __init__(self, cuda: FakePycuda, size_bytes: int) -> None:
+        self._cuda, self._array = cuda, np.zeros(size_bytes, np.uint8)
+        cuda.gpu.arrays[int(self)] = self._array
+
+    def __int__(self) -> int:
+        return self._array.ctypes.data
+
+    def free(self) -> None:
+        self._cuda._check()
+        del self._cuda.gpu.arrays[int(self)]
+        self._cuda.allocations.remove(self)
 
 
 class _Stream:

@@ -1,4 +1,4 @@
-"""Stages on a GPU: a whole pass is captured once as one CUDA graph and replayed, whatever launches them."""
+"""Stages on a GPU: the launches of a whole pass are recorded once and replayed, whatever launches them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class CapturedBackend:
     """See :class:`svam_ros.engines.exported.graph_backend.GraphBackend`.
 
     Stages that wait for no other run on a second stream while the first stage does: the times of the stages
-    may add up to more than the pass. They are taken by events that are part of the graph, and read when the
-    actions are: nothing waits in between.
+    may add up to more than the pass. They are taken by events on the device, and read when the actions are:
+    nothing waits in between.
 
     Args:
         shape: the stages.
@@ -40,10 +40,12 @@ class CapturedBackend:
         self._tensors = dict(tensors)
         self._marks: dict[str, tuple[Any, Any]] = {}
         """Begin and end of every stage of a frame; the replayed graph passes the same marks again."""
-        self._replay = {
-            "instruction": memory.recorded(launches[shape.instruction.name]),
-            "frame": memory.recorded(partial(self._launch_frame, launches)),
+        self._launches: dict[str, Callable[[], None]] = {
+            "instruction": launches[shape.instruction.name],
+            "frame": partial(self._launch_frame, launches),
         }
+        """A graph holds addresses only: weights and contexts live as long as what launches them."""
+        self._replay = {name: memory.recorded(launch) for name, launch in self._launches.items()}
 
     def run_instruction(self, token_ids: Array, attention_mask: Array) -> None:
         """See the protocol."""
@@ -69,15 +71,17 @@ class CapturedBackend:
     def close(self) -> None:
         """See the protocol."""
         self._memory.wait()
-        self._replay.clear()
-        self._tensors.clear()
+        for held in (self._replay, self._launches, self._marks, self._tensors):
+            held.clear()
+        self._memory.close()
 
     def _launch_frame(self, launches: Launches) -> None:
         """Every stage of a frame; the first that needs what runs beside waits for it."""
         beside = self._shape.beside
-        with self._memory.beside():
-            for stage in beside:
-                self._launch(stage, launches)
+        if beside:
+            with self._memory.beside():
+                for stage in beside:
+                    self._launch(stage, launches)
         awaited = {name for stage in beside for name in stage.outputs}
         for stage in self._shape.frame:
             if stage in beside:
@@ -86,6 +90,8 @@ class CapturedBackend:
                 self._memory.join()
                 awaited.clear()
             self._launch(stage, launches)
+        if awaited:  # what is recorded ends on the stream that it began on
+            self._memory.join()
 
     def _launch(self, stage: StageShape, launches: Launches) -> None:
         begin = self._memory.mark()

@@ -34,7 +34,8 @@ def compile_stages(
         for name, value in run_graphs(graphs, given).items()
     }
     for name, value in given.items():
-        tensors[name].value.copy_(value)
+        host = value.cpu()
+        tensors[name].write((host.float() if host.is_floating_point() else host).numpy())
     launches = {graph.shape.name: _launch(graph, tensors, compiler) for graph in graphs}
     return CapturedBackend(pass_shape(network), memory, tensors, launches)
 

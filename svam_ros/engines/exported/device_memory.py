@@ -35,6 +35,9 @@ class DeviceTensor(Protocol):
 class DeviceMemory(Protocol):
     """One device with two streams on it. Another owner than torch keeps the same promises."""
 
+    captures: bool
+    """Whether :meth:`recorded` makes a CUDA graph: then no launch may allocate."""
+
     @property
     def stream(self) -> int:
         """Handle of the stream to launch on: the first, or within :meth:`beside` the second."""
@@ -43,7 +46,7 @@ class DeviceMemory(Protocol):
         """Memory for a tensor; ``dtype`` by numpy's name, or ``bfloat16``."""
 
     def scratch(self, size_bytes: int) -> int:
-        """Address of memory that only the device uses, aligned to 256 bytes; kept as long as this is."""
+        """Address of memory that only the device uses, aligned to 256 bytes; kept until this is closed."""
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """What launches the same again, on the first stream.
@@ -66,6 +69,9 @@ class DeviceMemory(Protocol):
 
     def wait(self) -> None:
         """Until the first stream has nothing left to do."""
+
+    def close(self) -> None:
+        """Wait for both streams, and give back what is still held; nothing of it is used afterwards."""
 
 
 class TorchTensor(DeviceTensor, Protocol):
@@ -108,8 +114,11 @@ class _PinnedTensor:
 class TorchDeviceMemory:
     """See :class:`TorchMemory`; torch's allocator, and streams of our own on its primary context."""
 
+    captures = True
+
     def __init__(self) -> None:
-        self._first, self._second = torch.cuda.Stream(), torch.cuda.Stream()
+        # The second stream's work is awaited late: it is to take what the first one leaves free.
+        self._first, self._second = torch.cuda.Stream(priority=-1), torch.cuda.Stream()
         self._current = self._first
         self._scratch: list[torch.Tensor] = []
 
@@ -133,8 +142,7 @@ class TorchDeviceMemory:
             launch()
         self.wait()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._first):
-            launch()
+        _capture(graph, self._first, launch)
 
         def replay() -> None:
             with torch.cuda.stream(self._first):
@@ -171,3 +179,27 @@ class TorchDeviceMemory:
     def wait(self) -> None:
         """See the protocol."""
         self._first.synchronize()
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._first.synchronize()
+        self._second.synchronize()
+        self._scratch.clear()
+
+
+def _capture(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, launch: Callable[[], None]) -> None:
+    """What ``launch`` raises is raised here: ending a capture that it broke off says only that it was."""
+    before = torch.cuda.current_stream()
+    failure: Exception | None = None
+    try:
+        with torch.cuda.graph(graph, stream=stream):
+            try:
+                launch()
+            except Exception as error:
+                failure = error
+    except RuntimeError as error:
+        raise (failure or error) from None
+    finally:
+        torch.cuda.set_stream(before)
+    if failure is not None:
+        raise failure

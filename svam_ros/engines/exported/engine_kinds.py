@@ -15,7 +15,6 @@ from svam_ros.engines.exported.stage_graphs import PassShape, StageShape
 from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
 from svam_ros.engines.run_plan import RunPlan
 from svam_ros.parameters import DeviceMemoryName, DeviceName, DtypeName
-from svam_ros.user_cache import user_cache
 
 COMPILED_SUFFIX = ".engine"
 """Of a stage that the library compiled when it was built."""
@@ -56,7 +55,7 @@ def _load_openvino(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBacken
 
 def _load_tensorrt(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBackend:
     memory = DEVICE_MEMORIES[plan.device_memory]()
-    return load_tensorrt_stages(folder, shape, memory, plan.device, user_cache("kernels"))
+    return load_tensorrt_stages(folder, shape, memory, plan.device)
 
 
 DEVICE_MEMORIES: dict[DeviceMemoryName, Callable[[], DeviceMemory]] = {

@@ -37,7 +37,8 @@ def load_graph_engine(
         EngineFilesError: a file is damaged, or others may change it.
         EngineInaccurate: it does not compute here what the network computes.
         BuildRefused: no engine of this kind is built in the plan's precision, or of random weights.
-        DeviceError: its device is another, or not here.
+        DeviceError: its device is another, not here, or short of memory.
+        GraphLoadError, TensorRtError: the library cannot load or run a stage; the text has its own words.
         ImportError: the library is not installed.
     """
     kind = engine_kind(name)

@@ -18,11 +18,14 @@ class PycudaDeviceMemory:
 
     It works in the device's primary context, which torch and TensorRT use too, and leaves whatever context
     was current as it was: ``pycuda.autoinit`` would make another one, in which none of their memory is known.
-    pycuda cannot capture CUDA graphs: every pass launches its stages anew.
+    pycuda cannot capture CUDA graphs: every pass launches its stages anew. What is allocated is freed by
+    :meth:`close` while the context is current: pycuda loses what it is to free in another thread.
 
     Raises:
         ImportError: pycuda is not installed; the text says how to install it.
     """
+
+    captures = False
 
     def __init__(self) -> None:
         try:
@@ -37,7 +40,7 @@ class PycudaDeviceMemory:
         with self.current():
             self._first, self._second = self._cuda.Stream(), self._cuda.Stream()
         self._launching = self._first
-        self._scratch: list[Any] = []
+        self._frees: list[Callable[[], None]] = []
 
     @property
     def stream(self) -> int:
@@ -47,13 +50,16 @@ class PycudaDeviceMemory:
     def tensor(self, shape: tuple[int, ...], dtype: str) -> DeviceTensor:
         """See the protocol; ``bfloat16`` is not a type of numpy, and refused with a TypeError."""
         with self.current():
-            return _PycudaTensor(self._cuda, self._first, self.current, shape, np.dtype(dtype))
+            tensor = _PycudaTensor(self._cuda, self._first, self.current, shape, np.dtype(dtype))
+            self._frees.append(tensor.free)
+        return tensor
 
     def scratch(self, size_bytes: int) -> int:
         """See the protocol."""
         with self.current():
-            self._scratch.append(self._cuda.mem_alloc(max(1, size_bytes)))
-        return int(self._scratch[-1])
+            allocation = self._cuda.mem_alloc(max(1, size_bytes))
+            self._frees.append(allocation.free)
+        return int(allocation)
 
     def recorded(self, launch: Callable[[], None]) -> Callable[[], None]:
         """See the protocol."""
@@ -97,6 +103,17 @@ class PycudaDeviceMemory:
         with self.current():
             self._first.synchronize()
 
+    def close(self) -> None:
+        """See the protocol."""
+        self._context.push()
+        self._first.synchronize()
+        self._second.synchronize()
+        for free in self._frees:
+            free()
+        self._frees.clear()
+        del self._first, self._second, self._launching
+        self._context.detach()  # ends its being current too
+
     @contextmanager
     def current(self) -> Iterator[None]:
         """Within, the primary context is."""
@@ -123,6 +140,11 @@ class _PycudaTensor:
         self._copied = cuda.Event()
         self.address = int(self._device)
         self.write(self._host)
+
+    def free(self) -> None:
+        """In the context, once."""
+        self._device.free()
+        del self._host, self._copied
 
     def write(self, array: Array) -> None:
         with self._current():

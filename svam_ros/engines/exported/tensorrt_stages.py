@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,15 @@ from svam_ros.engines.run_plan import require_memory
 
 
 def load_tensorrt_stages(
-    folder: Path, shape: PassShape, memory: DeviceMemory, device: torch.device, kernels: Path
+    folder: Path, shape: PassShape, memory: DeviceMemory, device: torch.device
 ) -> CapturedBackend:
-    """Load and capture every stage.
+    """Load every stage, and record their launches.
 
     Args:
         folder: the compiled stages; their hashes were compared, for they are code.
         shape: the stages.
         memory: whoever owns the device.
         device: whose free memory is asked for before the stages' scratch is taken.
-        kernels: folder for what TensorRT for RTX compiles on this very GPU at the first start
-            (:class:`svam_ros.engines.exported.runtime_cache.RuntimeCache`).
 
     Raises:
         TensorRtError: a stage cannot be loaded, or does not take and give what it should.
@@ -48,19 +45,21 @@ def load_tensorrt_stages(
             raise TensorRtError(f"TensorRT cannot load stage '{stage.name}' here: {logger.last_error}")
         _place_tensors(trt, stage, engine, tensors, memory)
         engines[stage.name] = engine
-        caches[stage.name] = RuntimeCache(trt, kernels / f"{hashlib.sha256(serialized).hexdigest()}.kernels")
+        caches[stage.name] = RuntimeCache(trt, serialized)
     scratch = _place_scratch(shape, engines, memory, device)
     launches = {}
     for stage in shape.stages:
-        context = _context(trt, stage.name, engines[stage.name], caches[stage.name])
+        # An engine that is to be captured allocates nothing while it runs: it has to be given its memory.
+        by_us = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        engine, cache = engines[stage.name], caches[stage.name]
+        context = engine.create_execution_context(cache.configured(engine, by_us))
+        if context is None:
+            raise TensorRtError(f"TensorRT cannot prepare stage '{stage.name}' here: {logger.last_error}")
         context.set_device_memory(*scratch[stage.name])
-        for name in (*stage.inputs, *stage.outputs):
-            context.set_tensor_address(name, tensors[name].address)
-        launches[stage.name] = _launch(stage.name, engines[stage.name], context, memory)
-    backend = CapturedBackend(shape, memory, tensors, launches)
-    for cache in caches.values():
+        _bind(stage, context, tensors, memory)
+        launches[stage.name] = _Launch(stage.name, logger, runtime, engine, cache, context, memory)
         cache.keep()
-    return backend
+    return CapturedBackend(shape, memory, tensors, launches)
 
 
 def _place_tensors(
@@ -85,27 +84,38 @@ def _place_scratch(
     Stages on one stream run one after the other and share theirs; those beside the first have one more.
     """
     beside = {stage.name for stage in shape.beside}
-    shared = [max(engines[name].device_memory_size_v2 for name in engines if name not in beside)]
-    shared += [max(engines[name].device_memory_size_v2 for name in beside)]
+    sizes = {name: int(engine.device_memory_size_v2) for name, engine in engines.items()}
+    shared = [max(sizes[name] for name in sizes if name not in beside)]
+    shared += [max((sizes[name] for name in beside), default=0)]
     require_memory("the engine's scratch memory", sum(shared), device, "free some, or use a smaller model")
     addresses = [memory.scratch(size) for size in shared]
-    return {name: (addresses[name in beside], shared[name in beside]) for name in engines}
+    return {name: (addresses[name in beside], shared[name in beside]) for name in sizes}
 
 
-def _context(trt: Any, stage: str, engine: Any, cache: RuntimeCache) -> Any:
-    # An engine that is to be captured allocates nothing while it runs, so it has to be given its memory.
-    by_us = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-    context = engine.create_execution_context(cache.configured(engine, by_us) or by_us)
-    if context is None:
-        raise TensorRtError(f"TensorRT has no memory to run stage '{stage}'")
-    return context
+def _bind(stage: StageShape, context: Any, tensors: dict[str, DeviceTensor], memory: DeviceMemory) -> None:
+    for name in (*stage.inputs, *stage.outputs):
+        if not context.set_tensor_address(name, tensors[name].address):
+            raise TensorRtError(f"stage '{stage.name}' does not take the memory of its tensor '{name}'")
+    capturable = getattr(context, "is_stream_capturable", None)  # of TensorRT for RTX
+    if memory.captures and capturable is not None and not capturable(memory.stream):
+        raise TensorRtError(
+            f"stage '{stage.name}' allocates while it runs, and cannot be captured: build it anew"
+        )
 
 
-def _launch(stage: str, engine: Any, context: Any, memory: DeviceMemory) -> Callable[[], None]:
-    def launch() -> None:
-        # The context lives as long as what launches it, and wants its engine to live as long.
-        assert engine is not None
-        if not context.execute_async_v3(memory.stream):
-            raise TensorRtError(f"TensorRT could not run stage '{stage}'")
+@dataclass(frozen=True)
+class _Launch:
+    """A context and all that has to live as long."""
 
-    return launch
+    stage: str
+    logger: Any
+    runtime: Any
+    engine: Any
+    cache: RuntimeCache
+    context: Any
+    memory: DeviceMemory
+
+    def __call__(self) -> None:
+        """Enqueue the stage."""
+        if not self.context.execute_async_v3(self.memory.stream):
+            raise TensorRtError(f"TensorRT could not run stage '{self.stage}': {self.logger.last_error}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -30,17 +32,14 @@ from svam_ros.engines.exported import engine_kinds, pycuda_memory, tensorrt_buil
 from svam_ros.engines.exported.building import BuildRequest, build_engine
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.loading import load_graph_engine
-from svam_ros.engines.exported.pycuda_memory import PycudaDeviceMemory
 from svam_ros.engines.exported.stage_graphs import StageShape
 from svam_ros.engines.exported.tensorrt_build import TensorRtError, compile_stage, tensorrt_library
-from svam_ros.engines.exported.tensorrt_stages import load_tensorrt_stages
 from svam_ros.engines.random_model import seeded_weights
 from svam_ros.engines.run_plan import DeviceError, plan_run
 
 pytestmark = pytest.mark.slow
 
 REQUEST = BuildRequest("tensorrt", "sm86")
-MEMORIES = {"torch": FakeMemory, "pycuda": lambda _gpu: PycudaDeviceMemory()}
 STAGES = ["instruction", "backbone", "references", "decouplers", "uni_perceiver", "action_expert"]
 
 
@@ -91,12 +90,9 @@ def built(gpu, tmp_path_factory):
 def device(gpu, monkeypatch, tmp_path):
     """The 3090 that the engine was built for, as far as the backend can see."""
     kind = engine_kinds.ENGINE_KINDS["tensorrt"]
-    here = dataclasses.replace(
-        kind,
-        device="cpu",
-        here=lambda: "sm86",
-        load=lambda f, s, p: load_tensorrt_stages(f, s, MEMORIES[p.device_memory](gpu), p.device, tmp_path),
-    )
+    here = dataclasses.replace(kind, device="cpu", here=lambda: "sm86")
+    monkeypatch.setitem(engine_kinds.DEVICE_MEMORIES, "torch", lambda: FakeMemory(gpu))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", here)
     library = tensorrt_library()
     monkeypatch.setattr(tensorrt_stages, "tensorrt_module", gpu.tensorrt)
@@ -172,29 +168,37 @@ def test_stages_are_timed_by_the_devices_clock_and_launched_once_each(built, dev
     )
 
 
+def noted_memory(device, monkeypatch):
+    memory = FakeMemory(device)
+    monkeypatch.setitem(engine_kinds.DEVICE_MEMORIES, "torch", lambda: memory)
+    return memory
+
+
 def test_references_run_on_a_stream_of_their_own_until_they_are_needed(built, device, monkeypatch):
-    memories = []
-
-    def noted(gpu):
-        memories.append(FakeMemory(gpu))
-        return memories[-1]
-
-    monkeypatch.setitem(MEMORIES, "torch", noted)
+    memory = noted_memory(device, monkeypatch)
     engine = loaded(built)
     device.launches.clear()
-    (memory,) = memories
     memory.order.clear()
     stages = engine.infer(observation()).stages_ms
     first, second = [FakeMemory.FIRST] * 2, [FakeMemory.SECOND] * 2  # a mark before and one after a launch
     assert memory.order == ["fork", *second, *first, "join", *first, *first, *first]
     assert device.launches[:3] == ["goal_token", "semantic_reference", "backbone_features"]
     assert list(stages)[1:] == STAGES[1:]
+    engine.close()
+    assert memory.order[-1] == "closed"
+
+
+def test_what_runs_at_the_same_time_computes_in_scratch_of_its_own(built, device):
+    loaded(built).infer(observation())
+    references = device.scratch.pop("semantic_reference")
+    assert len(device.scratch) == 5
+    assert len({*device.scratch.values()} - {references}) == 1
 
 
 def test_kernels_compiled_at_the_first_start_are_kept_for_the_next(built, device, tmp_path):
     loaded(built).close()
     assert len(device.compiled) == 6
-    kept = sorted(tmp_path.glob("*.kernels"))
+    kept = sorted(tmp_path.glob("svam_ros/kernels/*.kernels"))
     assert len(kept) == 6
     loaded(built).close()
     assert len(device.compiled) == 6
@@ -206,43 +210,60 @@ def test_kernels_compiled_at_the_first_start_are_kept_for_the_next(built, device
 
 
 def test_where_nothing_can_be_kept_the_engine_runs_all_the_same(built, device, tmp_path, caplog):
-    (tmp_path / "kernels").write_text("a file where the folder should be")
-    kind = engine_kinds.ENGINE_KINDS["tensorrt"]
-
-    def load(folder, shape, plan):
-        return load_tensorrt_stages(folder, shape, FakeMemory(device), plan.device, tmp_path / "kernels")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(engine_kinds.ENGINE_KINDS, "tensorrt", dataclasses.replace(kind, load=load))
-        loaded(built).infer(observation())
+    (tmp_path / "svam_ros").write_text("a file where the folder should be")
+    loaded(built).infer(observation())
     assert "the next start compiles them again" in caplog.text
 
 
+def test_tensorrt_itself_has_no_kernels_to_keep(built, device, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorrt_stages, "tensorrt_module", lambda: device.tensorrt(runtime_cache=False))
+    loaded(built).infer(observation())
+    assert device.compiled == []
+    assert not (tmp_path / "svam_ros").exists()
+
+
 def test_scratch_that_the_device_has_no_room_for_is_refused_with_the_figures(built, device, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "device_memory_size_v2", 10**15)
+    monkeypatch.setattr(FakeEngine, "least_scratch_bytes", 10**15)
     with pytest.raises(DeviceError, match=r"scratch memory takes up to 2000000\.0 GB .* GB free: free some"):
         loaded(built)
 
 
-def test_in_pycudas_memory_it_computes_the_same(built, device, monkeypatch):
+@pytest.fixture
+def cuda(device, monkeypatch):
+    """pycuda, as far as our memory in it can see."""
     cuda = FakePycuda(device)
-    monkeypatch.setattr(pycuda_memory.importlib, "import_module", lambda _name: cuda)
-    usual, engine = loaded(built, seed=3), loaded(built, device_memory="pycuda", seed=3)
-    for sentence in SENTENCES:
-        expected, given = (it.infer(observation(sentence)) for it in (usual, engine))
-        assert np.array_equal(given.actions, expected.actions)
+    sound = importlib.import_module
+
+    def import_module(name):
+        return cuda if name == "pycuda.driver" else sound(name)
+
+    monkeypatch.setattr(pycuda_memory.importlib, "import_module", import_module)
+    yield cuda
+    device.contexts = None
+
+
+def test_in_pycudas_memory_it_computes_the_same(built, device, cuda):
+    device.contexts = None
+    usual = loaded(built, seed=3)
+    expected = [usual.infer(observation(sentence)).actions for sentence in SENTENCES]
+    usual.close()
+    device.contexts = cuda.contexts
+    engine = loaded(built, device_memory="pycuda", seed=3)
+    given = [engine.infer(observation(sentence)) for sentence in SENTENCES]
+    assert np.array_equal([prediction.actions for prediction in given], expected)
     assert cuda.contexts == []
     assert cuda.order[-2:] == [("waits for 1", 2), ("waits for 2", 1)]
-    assert {stage: ms for stage, ms in given.stages_ms.items() if stage in STAGES} == dict.fromkeys(
-        STAGES[1:], 1.0
-    )
+    stages_ms = {stage: ms for stage, ms in given[-1].stages_ms.items() if stage in STAGES}
+    assert stages_ms == dict.fromkeys(STAGES[1:], 1.0)
+    assert cuda.allocations
     engine.close()
-    usual.close()
+    assert cuda.allocations == cuda.contexts == []
 
 
-def test_pycuda_is_for_tensorrt_and_has_to_be_installed(built, device):
+def test_pycuda_is_for_tensorrt_and_has_to_be_installed(built, device, monkeypatch):
     with pytest.raises(DeviceError, match="engine 'eager' runs in torch's memory"):
         create_engine("eager", built, device_memory="pycuda")
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'svam_ros[pycuda]'")):
         loaded(built, device_memory="pycuda")
 
