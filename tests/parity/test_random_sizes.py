@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -139,6 +140,7 @@ def sizes(draw: st.DrawFn) -> PublishedSizes:
     )
 
 
+@pytest.mark.slow
 # Shrinking would run whole networks for minutes; the first failing sizes say enough.
 @settings(
     max_examples=4, derandomize=True, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)

@@ -57,6 +57,7 @@ def attempts(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_every_cell_is_trained_and_tried_once_and_more_can_be_added(command, attempts, tmp_path, capsys):
     chosen = ["--variants", "full", "true_future", "without_uni_perceiver", "--seeds", "0"]
     threads = torch.get_num_threads()

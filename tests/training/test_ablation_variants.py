@@ -182,6 +182,7 @@ def parent(tmp_path_factory):
     return parent_run(tmp_path_factory.mktemp("parents"))
 
 
+@pytest.mark.slow
 def test_a_run_without_an_input_is_an_ordinary_one(data, parent, tmp_path):
     variant = VARIANTS["without_features"]
     run = trained(SMALL, data, parent, tmp_path / "run", change=variant_change(variant))
@@ -197,6 +198,7 @@ def test_a_run_without_an_input_is_an_ordinary_one(data, parent, tmp_path):
         trained(SMALL, data, parent, run, resume=True, change=variant_change(VARIANTS["without_semantic"]))
 
 
+@pytest.mark.slow
 def test_a_run_without_the_uni_perceiver_is_loaded_but_never_published(data, parent, tmp_path):
     variant = VARIANTS["without_uni_perceiver"]
     run = trained(SMALL, data, parent, tmp_path / "run", change=variant_change(variant))

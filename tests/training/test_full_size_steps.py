@@ -66,6 +66,7 @@ def test_a_counted_batch_has_the_shapes_and_types_of_a_real_one(stage):
     assert {name: t.dtype for name, t in made.items()} == {name: t.dtype for name, t in real.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [StepPlan(stage, "tiny", 2) for stage in STAGES], ids=STAGES)
 def test_the_loop_s_estimate_is_what_a_trained_module_holds(plan):
     objective, stage = random_objective(plan, CPU)

@@ -42,6 +42,7 @@ def test_only_the_factors_are_trained():
     assert any(name.startswith("video_head.") for name in layers)
 
 
+@pytest.mark.slow
 def test_merged_weights_compute_what_the_updated_ones_do():
     objective = video_objective(LOW_RANK)
     before = merged_state_dict(objective.module)

@@ -56,6 +56,7 @@ def test_every_picture_is_of_another_scene_with_the_arms_elsewhere(folder, coars
         assert np.abs(np.diff(episode.joints, axis=0)).max(axis=1).min() > 0.01
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_stills_again(coarse_recipe):
     with stills.Cameras.open(coarse_recipe) as cameras:
         again = [stills.stills("lift_pot", STILL_SEEDS_FROM, coarse_recipe, cameras) for _ in range(2)]

@@ -35,6 +35,7 @@ def compiled(model, precision="float32", **options):
     return create_compiled_engine(model, plan, memory=FakeMemory(FakeGpu()), compiler="eager", **options)
 
 
+@pytest.mark.slow
 def test_the_same_chunk_as_call_by_call_under_every_instruction_and_prefix(model):
     reference, engine = create_engine("eager", model, seed=3), compiled(model, seed=3)
     engine.warm_up()

@@ -29,6 +29,7 @@ def test_what_grew_is_named(name, value, words):
     assert judge([STEADY] * 9 + [last]) == [words]
 
 
+@pytest.mark.slow
 def test_it_runs_real_passes(capsys):
     main(Options(engine="eager", passes=10))
     rows = capsys.readouterr().out.splitlines()

@@ -89,6 +89,7 @@ def test_how_a_step_ended_is_said_and_old_figures_do_not_count(program, optional
     assert (outcome.ending, outcome.figures) == (ending, None)
 
 
+@pytest.mark.slow
 def test_the_file_is_there_after_every_step_and_no_time_left_is_said(tmp_path, monkeypatch, capsys):
     made = (
         Step("first", ("-c", "print(1)"), 60.0),

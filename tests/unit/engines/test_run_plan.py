@@ -76,6 +76,7 @@ def test_the_figures_of_a_plan_are_all_in_the_report():
         "device": "cpu",
         "dtype": "float32",
         "threads": 1,
+        "device_memory": "torch",
         "weights": plan.weights,
         "weights_bytes": 4 * plan.weights,
     }

@@ -55,6 +55,7 @@ def start(arguments: list[str], out: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind_and_the_old_model_as_it_was(arguments, tmp_path):
     old = save_random_model(tmp_path / "m").path
     before = file_sha256(old / "weights.safetensors")
