@@ -24,7 +24,7 @@ def user_cache(*parts: str) -> Path:
         folder = folder / part
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-        if status.st_uid != os.getuid() or status.st_mode & WRITABLE_BY_OTHERS:
+        if status.st_uid != os.geteuid() or status.st_mode & WRITABLE_BY_OTHERS:
             raise PermissionError(
                 f"{folder} holds code, and others may write there: chmod go-w {folder}, as its owner"
             )

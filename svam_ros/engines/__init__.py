@@ -83,7 +83,8 @@ def _plan(
         raise DeviceError(f"engine '{name}' does not run in int8; 'tensorrt' does, once it is built so")
     if device_memory != "torch" and name != "tensorrt":
         raise DeviceError(
-            f"engine '{name}' runs in torch's memory; device memory is for 'tensorrt' to choose"
+            f"engine '{name}' runs in torch's memory: leave device memory at 'torch',"
+            " or take engine 'tensorrt'"
         )
     return plan_run(model.manifest, device, dtype, threads, device_memory)
 

@@ -199,16 +199,20 @@ class FakeEngine:
     def create_execution_context(self, config):
         if isinstance(config, _RuntimeConfig):
             assert config.allocation == _USER_MANAGED
-            if config.cache.kernels != self._kernels:
-                self._gpu.compiled.append(self._kernels)
-                config.cache.kernels = self._kernels
         else:
             assert config == _USER_MANAGED
-        return _ExecutionContext(self, self._gpu, self._session, self._tensors)
+        return _ExecutionContext(self, self._gpu, self._session, self._tensors, config)
+
+    def compile_kernels(self, config):
+        """At the first launch, as far as they are not in the configuration's cache."""
+        if isinstance(config, _RuntimeConfig) and config.cache.kernels != self._kernels:
+            self._gpu.compiled.append(self._kernels)
+            config.cache.kernels = self._kernels
 
 
 class _ExecutionContext:
-    def __init__(self, engine, gpu, session, tensors):
+    def __init__(self, engine, gpu, session, tensors, config):
+        self._engine, self._config = engine, config
         self._needs_bytes = engine.device_memory_size_v2
         self._gpu, self._session, self._tensors = gpu, session, tensors
         self._addresses: dict[str, int] = {}
@@ -231,6 +235,7 @@ class _ExecutionContext:
         assert self._gpu.contexts is None or self._gpu.contexts, "no context is current"
         if self._gpu.refuses_to_launch:
             return False
+        self._engine.compile_kernels(self._config)
         arrays = {name: self._array(name) for name in self._tensors}
         feed = {entry.name: arrays[entry.name] for entry in self._session.get_inputs()}
         outputs = [entry.name for entry in self._session.get_outputs()]

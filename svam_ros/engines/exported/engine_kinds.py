@@ -49,6 +49,13 @@ class EngineKind:
     """``None``: the library compiles the graphs whenever it loads them."""
 
 
+DEVICE_MEMORIES: dict[DeviceMemoryName, Callable[[], DeviceMemory]] = {
+    "torch": TorchDeviceMemory,
+    "pycuda": PycudaDeviceMemory,
+}
+"""Who can own a GPU's memory and streams."""
+
+
 def _load_openvino(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBackend:
     return OpenVinoBackend(folder, shape, threads=plan.threads, precision=plan.dtype_name)
 
@@ -57,12 +64,6 @@ def _load_tensorrt(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBacken
     memory = DEVICE_MEMORIES[plan.device_memory]()
     return load_tensorrt_stages(folder, shape, memory, plan.device)
 
-
-DEVICE_MEMORIES: dict[DeviceMemoryName, Callable[[], DeviceMemory]] = {
-    "torch": TorchDeviceMemory,
-    "pycuda": PycudaDeviceMemory,
-}
-"""Who can own a GPU's memory and streams."""
 
 ENGINE_KINDS = {
     kind.name: kind

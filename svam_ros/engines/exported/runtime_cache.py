@@ -27,8 +27,8 @@ class RuntimeCache:
     """
 
     def __init__(self, trt: Any, serialized: bytes) -> None:
-        self._path = _kept_in(serialized) if hasattr(trt, "IRuntimeCache") else None
         self._exists = hasattr(trt, "IRuntimeCache")
+        self._path = _kept_in(serialized) if self._exists else None
         self._config: Any = None
         self._cache: Any = None
         self._known = b""

@@ -58,8 +58,11 @@ def load_tensorrt_stages(
         context.set_device_memory(*scratch[stage.name])
         _bind(stage, context, tensors, memory)
         launches[stage.name] = _Launch(stage.name, logger, runtime, engine, cache, context, memory)
-        cache.keep()
-    return CapturedBackend(shape, memory, tensors, launches)
+    try:
+        return CapturedBackend(shape, memory, tensors, launches)
+    finally:  # some kernels may be compiled when they are first launched, and what failed may be tried again
+        for cache in caches.values():
+            cache.keep()
 
 
 def _place_tensors(
