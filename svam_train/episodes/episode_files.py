@@ -37,6 +37,7 @@ def open_episode_file(path: Path) -> Episode:
             names = [*_NUMBERS, *(name for name in _OPTIONAL if name in file)]
             numbers: dict[str, NDArray[Any]] = {name: file[name] for name in names}
             in_simulation, has_points = "depth" in file, "points" in file
+            scene = f"simulation {int(file['seed'])}" if "seed" in file else None
         episode = Episode(
             identity=str(numbers.get("identity", path.stem)),
             task=str(numbers["task"]),
@@ -50,6 +51,7 @@ def open_episode_file(path: Path) -> Episode:
             segments=stored_rows(path, "segments", np.dtype(np.float32), 255.0) if in_simulation else None,
             points=stored_rows(path, "points", np.dtype(np.float32)) if has_points else None,
             centres=numbers.get("centres"),
+            scene=scene,
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, CorruptShard):

@@ -50,7 +50,7 @@ class Episode:
     """
 
     identity: str
-    """Unique in its data set and the same whatever else is in there; splits go by it."""
+    """Unique in its data set and the same whatever else is in there."""
     task: str
     instruction: str
     stride: int
@@ -73,6 +73,9 @@ class Episode:
     centres: NDArray[np.float32] | None = None
     """``(n, movable, 5)`` as of :func:`svam_train.episodes.scene_truth.centres_of`; simulation only, and not
     in older recordings."""
+    scene: str | None = None
+    """Shared with the episodes that began before the same things in the same places, which are held out
+    together; ``None`` where that is not known: then it counts as the only one."""
 
     def __len__(self) -> int:
         """Pictures."""

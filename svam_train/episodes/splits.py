@@ -1,4 +1,7 @@
-"""Which episodes are held out: a property of each episode alone, so that new data moves no old episode."""
+"""Which episodes are held out: a property of each episode alone, so that new data moves no old episode.
+
+Episodes of one scene are held out together: two tasks of one seed begin with the same picture.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import hashlib
 from svam_train.episodes.episodes import DataError, Episode, Episodes, EpisodeSet
 
 
-def is_held_out(identity: str, held_out_share: float, seed: int) -> bool:
-    """Whether the episode of this identity is kept out of training, by a hash of identity and seed."""
-    hashed = hashlib.sha256(f"{seed}\0{identity}".encode()).digest()
+def is_held_out(scene: str, held_out_share: float, seed: int) -> bool:
+    """Whether episodes of this scene are kept out of training, by a hash of scene and seed."""
+    hashed = hashlib.sha256(f"{seed}\0{scene}".encode()).digest()
     return int.from_bytes(hashed[:8], "big") < held_out_share * 2.0**64
 
 
@@ -25,7 +28,8 @@ def split(episodes: Episodes, held_out_share: float, seed: int) -> tuple[Episode
     sides: tuple[list[Episode], list[Episode]] = ([], [])
     for index in range(len(episodes)):
         episode = episodes[index]
-        sides[is_held_out(episode.identity, held_out_share, seed)].append(episode)
+        scene = episode.identity if episode.scene is None else episode.scene
+        sides[is_held_out(scene, held_out_share, seed)].append(episode)
     if not all(sides):
         raise DataError(
             f"{episodes.name}: of {len(episodes)} episodes {len(sides[0])} are left to train on and "

@@ -9,6 +9,8 @@ from support.made_up_demonstrations import made_up_demonstration
 from svam_ros.artifacts.statistics_file import statistics_id
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.translation.preprocessing import ImagePreparation
+from svam_train.episodes.demonstration_files import save_demonstration
+from svam_train.episodes.episode_files import open_episode_file, write_episode_file
 from svam_train.episodes.episodes import DataError, Episode, EpisodeSet, RobotFacts
 from svam_train.episodes.splits import is_held_out, split
 from svam_train.episodes.statistics import IdentifiedStatistics, fit_statistics
@@ -38,6 +40,26 @@ def test_adding_episodes_moves_none_from_one_side_to_the_other():
     assert len(names[1][0] | names[1][1]) == 40
     other = {e.identity for e in split(episodes(40), 0.25, seed=6)[1]}
     assert other != names[1][1]
+
+
+def test_tasks_of_one_scene_are_held_out_together():
+    alone = episodes(30)
+    two_tasks = [
+        dataclasses.replace(episode, identity=f"{task}_{number}", scene=f"simulation {number}")
+        for number, episode in enumerate(alone)
+        for task in ("lift_pot", "pour")
+    ]
+    sides = split(dataclasses.replace(alone, episodes=tuple(two_tasks)), 0.25, seed=5)
+    training, held_out = ({episode.scene for episode in side} for side in sides)
+    assert len(training) + len(held_out) == 30
+    assert not training & held_out
+
+
+def test_a_demonstration_says_its_scene_and_an_imported_episode_none(tmp_path):
+    demonstration = made_up_demonstration(seed=12, pictures=4, size=16)
+    assert open_episode_file(save_demonstration(tmp_path, demonstration)).scene == "simulation 12"
+    write_episode_file(tmp_path / "imported.npz", episodes(1)[0])
+    assert open_episode_file(tmp_path / "imported.npz").scene is None
 
 
 def test_the_share_is_kept_on_average():
