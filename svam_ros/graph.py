@@ -14,6 +14,9 @@ CHUNK_TOPIC = "svam/chunk"
 
 ``header.stamp`` is the observation's, ``header.frame_id`` is ``<run id>/<sequence>``."""
 
+SIGN_OF_LIFE_TOPIC = "svam/sign_of_life"
+"""std_msgs/String, policy -> guard, while chunks are made: the run's id; an empty one takes leave."""
+
 TIMING_TOPIC = "svam/timing"
 """diagnostic_msgs/DiagnosticArray, policy: stage times of the chunk of the same run and sequence."""
 

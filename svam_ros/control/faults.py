@@ -41,6 +41,7 @@ class Fault(Enum):
     JOINT_STATES_MALFORMED = ("joint states have the wrong shape or hold NaN", Reaction.REJECT)
     JOINT_STATES_FROM_FUTURE = ("joint states are stamped in the future", Reaction.REJECT)
     CHUNKS_EXHAUSTED = ("no fresh chunk: the last one has been played to its end", Reaction.HOLD)
+    POLICY_SILENT = ("the policy gives no sign of life", Reaction.HOLD)
     CHUNKS_UNUSABLE = ("chunk after chunk holds NaN or is none", Reaction.HOLD)
     CHUNKS_BROKEN = ("the policy sends nothing but broken chunks", Reaction.STOP)
     ARM_NOT_FOLLOWING = ("an arm does not go where it is told", Reaction.STOP)

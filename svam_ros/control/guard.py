@@ -23,6 +23,7 @@ from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus, WayToRest
 from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
+from svam_ros.control.policy_watch import PolicyWatch
 from svam_ros.control.settings import GuardSettings
 from svam_ros.control.step_counter import StepCounter
 from svam_ros.control.tracking_watch import TrackingWatch
@@ -66,11 +67,12 @@ class Guard:
         self._reason = ""
         self._held_by_operator = False
         self._owes_first_command = False
-        self._has_followed = False
-        self._ramp = ApproachRamp(settings)
+        self._ramp = ApproachRamp(settings, cobot.is_arm_joint)
         self._rest = ComingToRest(settings)
         self._late_ticks = 0
         self._faults: Counter[Fault] = Counter()
+        self.policy = PolicyWatch(self._faults)
+        """Whether who sends the chunks is alive."""
 
     # -- what operators ask for --------------------------------------------------------------------
 
@@ -137,10 +139,7 @@ class Guard:
 
     def refuse(self, finding: Finding) -> None:
         """A message was no chunk, or no joint state, at all: it counts among the refused ones."""
-        if finding.fault is Fault.CHUNK_MALFORMED:
-            self._judge_chunk(finding)
-        else:
-            self._counted(finding)
+        self._judge_chunk(finding)
 
     def observe_arm(
         self, arm: str, reading: ArmReading, ros_to_steady_ns: int, now_ns: int
@@ -225,11 +224,12 @@ class Guard:
         return None if self._limiter is None else self._limiter.way_to_rest(spacing_s)
 
     def status(self, now_ns: int) -> GuardStatus:
-        """State, reasons and counters."""
+        """State, reasons and counters; the arms may still follow what a policy sent before it fell silent."""
+        silence = self.policy.silence if self._state in MOVING else None
         return GuardStatus(
             state=self._state,
-            reason=self._reason,
-            fault=self._fault,
+            reason=str(silence) if silence else self._reason,
+            fault=silence.fault if silence else self._fault,
             at_rest=self._limiter is None or self._limiter.at_rest,
             commanding=self._limiter is not None,
             joint_state_age_ms=self._joints.age_ms(now_ns),
@@ -287,6 +287,8 @@ class Guard:
             self._hold_for(unusable.fault, str(unusable))
         elif reference is not None and reference.fresh:
             return reference
+        elif (silence := self.policy.silence) is not None:
+            self._hold_for(silence.fault, str(silence))
         elif self._state in MOVING:
             self._hold_for(Fault.CHUNKS_EXHAUSTED, Fault.CHUNKS_EXHAUSTED.text)
         elif self._fault is not Fault.CHUNKS_EXHAUSTED:
@@ -295,22 +297,17 @@ class Guard:
 
     def _follow(self, limiter: MotionLimiter, reference: Reference, due_ns: int) -> None:
         if self._state is GuardState.HOLDING:
-            far = not self._has_followed and self._distance(limiter, reference) > self._settings.near_rad
-            self._ramp.begin(due_ns, far=far)
+            self._ramp.begin(due_ns, limiter.state.positions, reference.positions)
             self._become(GuardState.RAMPING, None, "")
         limiter.limit_speed(1.0 if self._state is GuardState.FOLLOWING else self._ramp.speed_share(due_ns))
         fault = limiter.track(reference.positions, reference.velocities)
         if fault is not None:
             self._hold_for(fault, fault.text)
             return
-        arrived = self._distance(limiter, reference) < self._settings.ramp_done_rad
-        if self._state is GuardState.RAMPING and arrived:
-            self._has_followed = True
+        if self._state is GuardState.RAMPING and self._ramp.arrives(
+            limiter.state.positions, reference.positions
+        ):
             self._become(GuardState.FOLLOWING, None, "")
-
-    def _distance(self, limiter: MotionLimiter, reference: Reference) -> float:
-        """The arm joint that is farthest from the path, rad; grippers do not count."""
-        return float(np.abs(limiter.state.positions - reference.positions)[self._arm_joints].max())
 
     def _judge_chunk(self, finding: Finding | None) -> None:
         self._streak.count(self._counted(finding))
@@ -322,15 +319,16 @@ class Guard:
 
     def _welcome_chunks(self, now_ns: int) -> None:
         """Hold, and follow what is observed from now on; carefully at first, as after any engage."""
-        self._held_by_operator, self._has_followed = False, False
+        self._held_by_operator = False
+        self._ramp.restart()
         self._rest.restart()
         self._streak.restart()
         self._timeline.open(now_ns)
         self._become(GuardState.HOLDING, None, WAITING_REASON)
 
     def _become(self, state: GuardState, fault: Fault | None, reason: str) -> None:
-        if fault is not None and fault is not self._fault:
-            self._faults[fault] += 1
+        if fault is not None and fault not in (self._fault, Fault.POLICY_SILENT):
+            self._faults[fault] += 1  # a silence was counted when it began
         self._state, self._fault, self._reason = state, fault, reason
 
     def _hold_for(self, fault: Fault | None, reason: str) -> None:

@@ -30,6 +30,7 @@ from svam_ros.nodes.outputs import OUTPUTS
 from svam_ros.nodes.passing_publishers import create_publisher, destroy_publishers
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_clock import RosClock
+from svam_ros.nodes.sign_of_life import watch_policy
 from svam_ros.parameters import GuardParameters, ParameterError, TunableGuardSettings, describe
 from svam_ros.translation.chunks import read_chunk
 from svam_ros.translation.joint_states import read_joint_state
@@ -112,6 +113,7 @@ class GuardSession:
                 kind = self._output.message_kind
                 self._inputs.subscribe(kind, commands, partial(self._on_command, arm), qos.EVERY_STATE)
         self._inputs.subscribe(JointTrajectory, graph.CHUNK_TOPIC, self._on_chunk, qos.CHUNKS)
+        watch_policy(self._inputs, self._guard.policy)
 
     def close(self) -> None:
         """Close what was opened, the inputs first; what the black box holds is written."""
@@ -287,7 +289,10 @@ class GuardSession:
         values["lifecycle"] = "active" if self.is_active else "inactive"
         values["messages_rejected"] = self._rejected_messages
         text = status.reason if status.reason or self.is_active else "inactive"
-        publisher.publish(status_message(name, text, values, self._ros_clock.now_ns(), _LEVELS[status.state]))
+        level = _LEVELS[status.state]
+        if status.fault and level == DiagnosticStatus.OK:
+            level = DiagnosticStatus.WARN
+        publisher.publish(status_message(name, text, values, self._ros_clock.now_ns(), level))
 
     def _keep_what_the_black_box_holds(self) -> None:
         held = self._black_box.take()

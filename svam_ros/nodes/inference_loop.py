@@ -26,6 +26,9 @@ from svam_ros.types import ActionChunk, ArmReading, CameraFrame, Observation
 SILENCE_S = 1.0
 """Without a chunk for this long, the diagnostics say what is missing."""
 
+LONGEST_PASS_S = 5.0
+PASSES_THAT_HANG = 10.0
+
 MAX_FUTURE_NS = 20_000_000
 """How far a frame's stamp may lie ahead of this clock: two processes read it a moment apart."""
 
@@ -46,6 +49,13 @@ class InferenceSettings:
     run_id: str
     max_image_age_ns: int
     max_joint_age_ms: float
+    longest_pass_s: float
+    """A forward pass that takes longer hangs."""
+
+
+def longest_pass_s(usual_s: float) -> float:
+    """When a forward pass that takes ``usual_s`` as a rule hangs: generously, since a process ends by it."""
+    return max(LONGEST_PASS_S, PASSES_THAT_HANG * usual_s)
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,8 @@ class InferenceLoop:
         """Begin to make chunks."""
         self._thread.start()
 
-    def stop(self, patience_s: float) -> bool:
-        """Finish the pass that runs, then end the thread; ``False`` where it has not ended by then.
+    def stop(self) -> bool:
+        """Finish the pass that runs, then end the thread; ``False`` where it hangs.
 
         What a forward pass hangs in cannot be interrupted: the thread then ends with the process.
         """
@@ -122,7 +132,7 @@ class InferenceLoop:
             self._stopping = True
             self._wakeup.notify_all()
         if self._thread.ident is not None:
-            self._thread.join(patience_s)
+            self._thread.join(self._settings.longest_pass_s)
         return not self._thread.is_alive()
 
     @property
@@ -130,18 +140,14 @@ class InferenceLoop:
         """What ended the loop against its will."""
         return self._failure
 
-    def fault(self, longest_pass_s: float) -> Finding | None:
-        """What keeps chunks from being made although everything needed is there; ``None`` while nothing.
-
-        Args:
-            longest_pass_s: a pass that takes longer hangs.
-        """
+    def fault(self) -> Finding | None:
+        """What keeps chunks from being made although everything needed is there; ``None`` while nothing."""
         if self._failure is not None:
             exhausted = isinstance(self._failure, DeviceMemoryExhausted)
             fault = Fault.DEVICE_MEMORY_EXHAUSTED if exhausted else Fault.INFERENCE_FAILED
             return Finding(fault, repr(self._failure))
         began = self._pass_began
-        if began is not None and time.monotonic() - began > longest_pass_s:
+        if began is not None and time.monotonic() - began > self._settings.longest_pass_s:
             running_s = time.monotonic() - began
             return Finding(Fault.INFERENCE_HUNG, f"it has been running for {running_s:.1f} s")
         with self._wakeup:

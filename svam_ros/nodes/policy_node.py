@@ -35,7 +35,7 @@ from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.engines import create_engine
 from svam_ros.engines.policy_engine import PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
-from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings
+from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, longest_pass_s
 from svam_ros.nodes.message_conversion import chunk_message, status_message
 from svam_ros.nodes.node_main import run_node
 from svam_ros.nodes.policy_camera import subscribe_camera
@@ -45,6 +45,7 @@ from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
 from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
+from svam_ros.nodes.sign_of_life import SignOfLife
 from svam_ros.nodes.transitions import failing_aloud
 from svam_ros.parameters import ParameterError, PolicyParameters, describe
 from svam_ros.translation.instructions import check_instruction
@@ -53,9 +54,6 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk
 
 INSTRUCTION_PARAMETER = "instruction"
-LONGEST_PASS_S = 5.0
-PASSES_THAT_HANG = 10.0
-"""A forward pass hangs when it takes longer than these seconds, and than so many of the warm-up's passes."""
 OUT_OF_MEMORY = 3
 """Exit code: the same would happen to a new process, until somebody frees the device's memory."""
 LAST_WORDS_S = 0.2
@@ -86,6 +84,7 @@ class PolicyNode(LifecycleNode):
         self._chunk_publisher = self.create_publisher(JointTrajectory, graph.CHUNK_TOPIC, qos.CHUNKS)
         self._timing_publisher = self.create_publisher(DiagnosticArray, graph.TIMING_TOPIC, qos.STATUS)
         self._diagnostics = self.create_publisher(DiagnosticArray, graph.DIAGNOSTICS_TOPIC, qos.STATUS)
+        self._sign_of_life = SignOfLife(self)
         self._inputs = PolledSubscriptions(self)
         # Of the node's whole life: a subscription made anew would be given the latched instruction again,
         # over a newer one that came as a parameter.
@@ -148,6 +147,7 @@ class PolicyNode(LifecycleNode):
             run_id=secrets.token_hex(4),
             max_image_age_ns=round(parameters.max_image_age_ms * 1e6),
             max_joint_age_ms=parameters.max_joint_age_ms,
+            longest_pass_s=longest_pass_s(self._engine.forward_s),
         )
         self._loop = InferenceLoop(
             self._engine,
@@ -162,6 +162,7 @@ class PolicyNode(LifecycleNode):
         if parameters.instruction:
             self._loop.set_instruction(check_instruction(parameters.instruction))
         self._loop.start()
+        self._sign_of_life.begin(settings.run_id)
         self.get_logger().info(f"active: run {settings.run_id}")
 
     @failing_aloud
@@ -299,7 +300,7 @@ class PolicyNode(LifecycleNode):
             self._exit_code = OUT_OF_MEMORY if exhausted else 1
 
     def _finding(self) -> Finding | None:
-        return None if self._loop is None else self._loop.fault(self._longest_pass_s())
+        return None if self._loop is None else self._loop.fault()
 
     def _all_faults(self) -> Counter[Fault]:
         """Of the node's whole life."""
@@ -310,13 +311,10 @@ class PolicyNode(LifecycleNode):
         self._faults[finding.fault] += 1
         self._warn(f"not used: {finding}")
 
-    def _longest_pass_s(self) -> float:
-        usual_s = 0.0 if self._engine is None else self._engine.forward_s
-        return max(LONGEST_PASS_S, PASSES_THAT_HANG * usual_s)
-
     def _stop_loop(self) -> None:
-        """Waits no longer for a pass than one may take: what hangs goes on until the process ends."""
-        if self._loop is not None and not self._loop.stop(self._longest_pass_s()):
+        """What hangs is not waited for: it goes on until the process ends."""
+        self._sign_of_life.end()
+        if self._loop is not None and not self._loop.stop():
             self._exit_code = 1
             self._engine = None  # Its thread still uses it: nothing of it may be freed.
         self._faults = self._all_faults()

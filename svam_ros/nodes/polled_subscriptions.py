@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -88,7 +89,13 @@ class PolledSubscriptions:
         self._polled: tuple[_Polled, ...] = ()
 
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, raw: bool = False
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        raw: bool = False,
+        events: SubscriptionEventCallbacks | None = None,
     ) -> None:
         """Add a subscription; ``callback`` runs in the thread that polls.
 
@@ -98,14 +105,16 @@ class PolledSubscriptions:
             callback: gets the message, or its bytes with ``raw``.
             qos: ``depth`` messages at most wait between two polls.
             raw: hand over the serialised bytes.
+            events: told by the executor as soon as it looks, at the price named above: for a topic of few
+                messages. Without them an incompatible quality of service is told within seconds.
         """
         subscription = self._node.create_subscription(
-            kind, topic, callback, qos, callback_group=self._group, raw=raw
+            kind, topic, callback, qos, callback_group=self._group, raw=raw, event_callbacks=events
         )
-        # Events (incompatible quality of service, say) go on through the executor, which is told in seconds.
+        group = self._events if events is None else self._prompt_events
         for handler in subscription.event_handlers:
-            handler.callback_group = self._events
-            self._events.add_entity(handler)
+            handler.callback_group = group
+            group.add_entity(handler)
         self._polled = (*self._polled, _Polled(subscription, callback, max(1, qos.depth)))
 
     def poll(self) -> None:
@@ -127,6 +136,7 @@ class PolledSubscriptions:
     def _new_groups(self) -> None:
         """A callback group of rclpy keeps a trace of every entity that it ever had: none outlives its own."""
         self._group, self._events = _LeftOutOfExecutors(), _LookedAtNowAndThen()
+        self._prompt_events = MutuallyExclusiveCallbackGroup()
 
 
 class PollingThread:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
 NEWEST_FRAME = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Camera input: only the newest frame, from reliable and best-effort cameras alike."""
@@ -25,6 +26,20 @@ JOINT_OUTPUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability
 
 CHUNKS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=4, reliability=ReliabilityPolicy.RELIABLE)
 """Chunks are few and none may be lost."""
+
+SIGN_OF_LIFE_PERIOD_S = 0.025
+"""Two in a row may be late without a fault."""
+
+SIGN_OF_LIFE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    deadline=Duration(seconds=0.08),
+    liveliness=LivelinessPolicy.MANUAL_BY_TOPIC,
+    liveliness_lease_duration=Duration(seconds=0.1),
+)
+"""Noticed within a tenth of a second when they stay away. Automatic liveliness would not do: threads
+of DDS vouch for it, and go on while Python hangs."""
 
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,

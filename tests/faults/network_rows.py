@@ -15,7 +15,7 @@ TRIAL_S = 240.0
 HORIZON_MS, BRAKE_MS = 640.0, 350.0
 
 
-@row(29, "a cut network that heals", named_ms=HORIZON_MS + NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+@row(29, "a cut network that heals", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def cut_network(rig: FaultRig) -> Figures:
     """As when the policy died; what comes late after the cut moves nothing."""
     if obstacle():

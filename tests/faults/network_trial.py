@@ -62,7 +62,7 @@ def run(rig: FaultRig, policy_host: str) -> Figures:
     rig.follow()
     rig.pause(FORGET_S)
     since_ns = cut(policy_host)
-    rig.wait_named(Fault.CHUNKS_EXHAUSTED, graph.GUARD_NODE)
+    rig.wait_named(Fault.POLICY_SILENT, graph.GUARD_NODE)
     rig.wait_state("holding")
     rig.pause(CUT_S)
     healed_ns, healed_ros_ns = connect(policy_host), time.time_ns()
@@ -73,7 +73,7 @@ def run(rig: FaultRig, policy_host: str) -> Figures:
     assert_stood_until_fresh(record, healed_ns, healed_ros_ns)
     suffered = Suffered(record, since_ns)
     return {
-        "named_ms": suffered.named_ms(Fault.CHUNKS_EXHAUSTED, graph.GUARD_NODE),
+        "named_ms": suffered.named_ms(Fault.POLICY_SILENT, graph.GUARD_NODE),
         "rest_ms": rest_ms(record, since_ns, healed_ns),
     }
 

@@ -13,7 +13,7 @@ HORIZON_MS = 640.0
 BRAKE_MS = 350.0
 POLICY, GUARD = "policy_node", "guard_node"
 HANG_MS = 5000.0
-"""A pass that takes longer hangs: LONGEST_PASS_S of policy_node."""
+"""A pass that takes longer hangs: LONGEST_PASS_S of inference_loop."""
 
 
 def _on_order(fault: str) -> str:
@@ -135,16 +135,15 @@ def _failed(rig: FaultRig, how: str, fault: Fault, exit_code: int) -> Figures:
     return suffered.figures(fault, POLICY)
 
 
-@row(18, "kill -9 of the policy", rest_ms=HORIZON_MS + BRAKE_MS)
+@row(18, "kill -9 of the policy", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def killed(rig: FaultRig) -> Figures:
-    """The known plan is finished, then the arms hold."""
+    """It gives no sign of life any more; the known plan is finished, then the arms hold."""
     rig.prepare()
-    suffered = suffer(rig, lambda: rig.kill(POLICY), Fault.CHUNKS_EXHAUSTED, GUARD)
-    suffered.named_ms(Fault.CHUNKS_EXHAUSTED, GUARD)
-    return {"rest_ms": suffered.rest_ms()}
+    suffered = suffer(rig, lambda: rig.kill(POLICY), Fault.POLICY_SILENT, GUARD)
+    return suffered.figures(Fault.POLICY_SILENT, GUARD)
 
 
-@row(19, "the policy sleeps for 2 s", rest_ms=HORIZON_MS + BRAKE_MS)
+@row(19, "the policy sleeps for 2 s", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
 def asleep(rig: FaultRig) -> Figures:
     """What it saw before is too old when it wakes: no step of it is executed."""
     rig.prepare()
@@ -152,7 +151,7 @@ def asleep(rig: FaultRig) -> Figures:
     def put_to_sleep() -> int:
         return rig.kill(POLICY, signal.SIGSTOP)
 
-    suffered = suffer(rig, put_to_sleep, Fault.CHUNKS_EXHAUSTED, GUARD)
+    suffered = suffer(rig, put_to_sleep, Fault.POLICY_SILENT, GUARD)
     rig.pause(0.7)
     woken_ns = rig.kill(POLICY, signal.SIGCONT)
     assert_resumes(rig)
@@ -161,14 +160,14 @@ def asleep(rig: FaultRig) -> Figures:
     offset_ns = time.time_ns() - time.monotonic_ns()
     ages_ms = [(chunk["heard_ns"] + offset_ns - chunk["stamp_ns"]) / 1e6 for chunk in woken]
     assert max(ages_ms) < HORIZON_MS, f"a chunk was made of what was seen {max(ages_ms):.0f} ms before"
-    return {"rest_ms": suffered.rest_ms()}
+    return suffered.figures(Fault.POLICY_SILENT, GUARD)
 
 
 @row(20, "the policy is started anew")
 def restarted(rig: FaultRig) -> Figures:
     """A new run id: its first chunk is taken, the motion resumes by a ramp."""
     rig.prepare()
-    suffer(rig, lambda: rig.kill(POLICY), Fault.CHUNKS_EXHAUSTED, GUARD)
+    suffer(rig, lambda: rig.kill(POLICY), Fault.POLICY_SILENT, GUARD)
     rig.start_policy({"model": SWING, "instruction": "swing", "mode": "aligned"})
     assert_resumes(rig)
     runs = {chunk["identity"].split("/")[0] for chunk in rig.record().chunks}

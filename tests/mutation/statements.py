@@ -20,6 +20,7 @@ GUARDING = (
     "commander_watch",
     "joint_state_watch",
     "motion_limiter",
+    "policy_watch",
     "step_counter",
     "tracking_watch",
 )

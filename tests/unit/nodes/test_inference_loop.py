@@ -49,11 +49,11 @@ class Engine:
 
 
 class Bench:
-    def __init__(self, mode: ExecutionMode = ExecutionMode.ALIGNED) -> None:
+    def __init__(self, mode: ExecutionMode = ExecutionMode.ALIGNED, longest_pass_s: float = 5.0) -> None:
         self.engine = Engine()
         self.now_ns = 1_000_000 * MS
         self.chunks, self.timings, self.reports = [], [], []
-        settings = InferenceSettings("run", 100 * MS, 50.0)
+        settings = InferenceSettings("run", 100 * MS, 50.0, longest_pass_s)
         mask = np.ones(14, dtype=np.bool_)
         schedule = ChunkSchedule(
             ScheduleSettings(mode, self.engine.horizon, STEP_MS * MS, 5, 10 * MS, 0.5, mask)
@@ -80,7 +80,7 @@ class Bench:
 def bench():
     made = Bench()
     yield made
-    made.loop.stop(5.0)
+    made.loop.stop()
 
 
 def test_steps_that_are_past_when_the_guard_gets_them_are_left_out(bench):
@@ -140,7 +140,7 @@ def test_in_mode_prefix_the_engine_is_told_what_is_committed():
         bench.frame(age_ms=95.0)
         wait_for(lambda: len(bench.chunks) == 2, 5.0)
     finally:
-        bench.loop.stop(5.0)
+        bench.loop.stop()
     assert bench.engine.prefixes[0] is None
     # Steps 2 to 9 were sent; five steps later, two of them are committed for 105 ms.
     assert np.allclose(bench.engine.prefixes[1], 1e-3 * np.array([[5.0], [6.0]]) * np.ones(14))
@@ -162,27 +162,26 @@ def test_black_frames_make_no_chunks_until_there_is_light(bench):
         bench.frame(traits=FrameTraits(0, 0.5))
     wait_for(lambda: bench.loop.faults[Fault.CAMERA_BLIND] == 1, 5.0)
     made = len(bench.engine.observations)
-    assert bench.loop.fault(5.0).fault.name == "CAMERA_BLIND"
+    assert bench.loop.fault().fault.name == "CAMERA_BLIND"
     bench.now_ns += 1000 * MS
     bench.frame(traits=FrameTraits(0, 0.5))
     assert bench.loop.faults[Fault.CAMERA_BLIND] == 2
     bench.now_ns += 1000 * MS
     bench.frame()
     wait_for(lambda: len(bench.engine.observations) == made + 1, 5.0)
-    assert bench.loop.fault(5.0) is None
+    assert bench.loop.fault() is None
 
 
-def test_a_pass_that_does_not_end_is_found_and_not_waited_for(bench):
+def test_a_pass_that_does_not_end_is_found_and_not_waited_for():
+    bench = Bench(longest_pass_s=0.4)
     release = threading.Event()
     bench.engine.behaviour = lambda: release.wait(20.0)
     bench.frame()
     wait_for(lambda: bench.engine.observations, 5.0)
-    assert bench.loop.fault(60.0) is None
-    wait_for(lambda: bench.loop.fault(0.1) is not None, 5.0)
-    assert str(bench.loop.fault(0.1)).startswith("a forward pass does not end: it has been running for 0.")
-    assert not bench.loop.stop(0.1)
+    wait_for(lambda: str(bench.loop.fault()).startswith("a forward pass does not end: it has been"), 5.0)
+    assert not bench.loop.stop()
     release.set()
-    assert bench.loop.stop(5.0)
+    assert bench.loop.stop()
 
 
 def test_a_pass_that_fails_ends_the_loop_and_is_named(bench):
@@ -192,7 +191,7 @@ def test_a_pass_that_fails_ends_the_loop_and_is_named(bench):
     bench.engine.behaviour = fail
     bench.frame()
     wait_for(lambda: bench.loop.failure is not None, 5.0)
-    assert str(bench.loop.fault(5.0)) == "a forward pass failed: MemoryError('no memory')"
+    assert str(bench.loop.fault()) == "a forward pass failed: MemoryError('no memory')"
 
 
 def test_only_the_newest_of_many_frames_is_used(bench):
