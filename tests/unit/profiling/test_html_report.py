@@ -88,6 +88,13 @@ def test_it_says_why_this_episode_is_shown_and_how_often_the_task_was_done(recor
     assert "2.0 B parameters, RTX 3090" in none
 
 
+def test_an_episode_that_the_guard_ended_says_why(record):
+    first, *others = record.report.episodes
+    stopped = replace(first, success=False, stopped="an arm does not go where it is told: <left_joint3>")
+    text = render_html_report(replace(record, report=replace(record.report, episodes=(stopped, *others))))
+    assert "the guard stopped the arms: an arm does not go where it is told: &lt;left_joint3&gt;" in text
+
+
 def test_names_from_outside_cannot_become_markup(record):
     evil = "</script><script>alert(1)</script><img src=http://x>"
     text = render_html_report(
