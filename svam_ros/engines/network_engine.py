@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from svam_ros.artifacts.manifest import Manifest
 from svam_ros.artifacts.tokenizer import InstructionError, InstructionTokenizer, TokenizedInstruction
 from svam_ros.engines.observation_checks import check_observation, check_prefix
-from svam_ros.engines.policy_engine import Prediction, PredictionRefused
+from svam_ros.engines.policy_engine import DeviceFailed, Prediction, PredictionRefused
 from svam_ros.networks.normalization import Statistics
 from svam_ros.networks.svam import Svam
 from svam_ros.profiling.stage_timer import StageTimer
@@ -140,7 +142,8 @@ class NetworkEngine(ABC):
             tokens = self._model.tokenizer.encode(text)
         except InstructionError as error:
             raise PredictionRefused(str(error)) from error
-        self._encode(tokens)
+        with _naming_a_lost_device():
+            self._encode(tokens)
         self._instruction = text
 
     def infer(self, observation: Observation, prefix: FloatArray | None = None) -> Prediction:
@@ -159,7 +162,9 @@ class NetworkEngine(ABC):
                 noise,
                 self._normalised_prefix(prefix, observation),
             )
-        actions = self._model.statistics.denormalise_actions(self._run(inputs), observation.arms.positions)
+        with _naming_a_lost_device():
+            normalised = self._run(inputs)
+        actions = self._model.statistics.denormalise_actions(normalised, observation.arms.positions)
         if not np.all(np.isfinite(actions)):
             raise PredictionRefused(
                 f"model '{self.model_name}' gave actions that are not finite for the frame of "
@@ -188,3 +193,12 @@ class NetworkEngine(ABC):
             torch.randn(1, *latent, generator=self._generator).numpy(),
             torch.randn(1, *action, generator=self._generator).numpy(),
         )
+
+
+@contextmanager
+def _naming_a_lost_device() -> Iterator[None]:
+    """An illegal access, say, poisons the process's context for good (CUDA's sticky errors)."""
+    try:
+        yield
+    except torch.AcceleratorError as error:
+        raise DeviceFailed(str(error).partition("\n")[0]) from error

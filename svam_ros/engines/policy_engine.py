@@ -20,6 +20,10 @@ class DeviceMemoryExhausted(RuntimeError):
     """The device had no memory for a pass, even after what the engine kept for later was given back."""
 
 
+class DeviceFailed(RuntimeError):
+    """The device failed within a pass, and this process has lost it: all that is asked of it fails again."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What one forward pass gives."""
@@ -69,6 +73,7 @@ class PolicyEngine(Protocol):
             PredictionRefused: the prefix is longer than that or not finite, the instruction is not
                 understood, or the network's output is not finite.
             DeviceMemoryExhausted: twice in a row; the engine never goes on elsewhere by itself.
+            DeviceFailed: the engine is of no use any more; not even :meth:`close` is.
         """
 
     def close(self) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 
 from svam_ros.cobot import Cobot, load_cobot
 from svam_ros.engines.observation_checks import check_prefix
-from svam_ros.engines.policy_engine import DeviceMemoryExhausted, Prediction
+from svam_ros.engines.policy_engine import DeviceFailed, DeviceMemoryExhausted, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.types import FloatArray, Horizon, Observation
 
 MotionKind = Literal["hold", "home", "sine"]
-FaultKind = Literal["none", "nan", "jump", "slow", "error", "out_of_memory"]
+FaultKind = Literal["none", "nan", "jump", "slow", "error", "out_of_memory", "device"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ScriptedMotion:
     """Of the swing, on the clock of the observations' stamps."""
     fault: FaultKind = "none"
     """``nan`` in one entry, a ``jump`` of every step by ``jump_by``, a ``slow`` pass, or one that ends in an
-    ``error`` or ``out_of_memory``."""
+    ``error``, ``out_of_memory`` or ``device``."""
     fault_after: int = 0
     """Predictions that are sound before the fault begins."""
     fault_on: str = ""
@@ -147,6 +147,8 @@ class ScriptedEngine:
                 raise RuntimeError("the scripted fault: a forward pass failed")
             elif faulty and motion.fault == "out_of_memory":
                 raise DeviceMemoryExhausted("the scripted fault: no memory for a forward pass")
+            elif faulty and motion.fault == "device":
+                raise DeviceFailed("the scripted fault: the device failed")
             elif faulty and motion.fault == "nan":
                 actions[self.horizon.pred // 2, 0] = np.nan
             elif faulty and motion.fault == "jump":

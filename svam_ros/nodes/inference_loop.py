@@ -17,7 +17,7 @@ import numpy as np
 from svam_ros.control.camera_watch import CameraWatch, FrameTraits
 from svam_ros.control.chunk_schedule import ChunkSchedule
 from svam_ros.control.faults import Fault, Finding
-from svam_ros.engines.policy_engine import DeviceMemoryExhausted, PolicyEngine, Prediction
+from svam_ros.engines.policy_engine import DeviceFailed, DeviceMemoryExhausted, PolicyEngine, Prediction
 from svam_ros.profiling.stage_timer import StageTimer
 from svam_ros.translation.observation import ObservationAssembler
 from svam_ros.translation.rejection import RejectedMessage
@@ -28,6 +28,12 @@ SILENCE_S = 1.0
 
 LONGEST_PASS_S = 5.0
 PASSES_THAT_HANG = 10.0
+
+_FAILURES: dict[type[BaseException], Fault] = {
+    DeviceMemoryExhausted: Fault.DEVICE_MEMORY_EXHAUSTED,
+    DeviceFailed: Fault.DEVICE_FAILED,
+}
+"""What an engine raised; anything else is :attr:`Fault.INFERENCE_FAILED`."""
 
 MAX_FUTURE_NS = 20_000_000
 """How far a frame's stamp may lie ahead of this clock: two processes read it a moment apart."""
@@ -143,8 +149,7 @@ class InferenceLoop:
     def fault(self) -> Finding | None:
         """What keeps chunks from being made although everything needed is there; ``None`` while nothing."""
         if self._failure is not None:
-            exhausted = isinstance(self._failure, DeviceMemoryExhausted)
-            fault = Fault.DEVICE_MEMORY_EXHAUSTED if exhausted else Fault.INFERENCE_FAILED
+            fault = _FAILURES.get(type(self._failure), Fault.INFERENCE_FAILED)
             return Finding(fault, repr(self._failure))
         began = self._pass_began
         if began is not None and time.monotonic() - began > self._settings.longest_pass_s:

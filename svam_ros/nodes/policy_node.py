@@ -33,7 +33,7 @@ from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
 from svam_ros.control.fault_news import FaultNews
 from svam_ros.control.faults import Fault, Finding, Reaction
 from svam_ros.engines import create_engine
-from svam_ros.engines.policy_engine import PolicyEngine
+from svam_ros.engines.policy_engine import DeviceFailed, PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, longest_pass_s
 from svam_ros.nodes.message_conversion import chunk_message, status_message
@@ -54,8 +54,8 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk
 
 INSTRUCTION_PARAMETER = "instruction"
-OUT_OF_MEMORY = 3
-"""Exit code: the same would happen to a new process, until somebody frees the device's memory."""
+EXIT_CODES = {Fault.DEVICE_MEMORY_EXHAUSTED: 3, Fault.DEVICE_FAILED: 4}
+"""3: the same would happen to a new process, until somebody frees the device's memory; others have 1."""
 LAST_WORDS_S = 0.2
 """What is published by a process that ends at once may never leave it."""
 WATCH_PERIOD_S = 0.05
@@ -296,8 +296,7 @@ class PolicyNode(LifecycleNode):
         if finding is not None and finding.fault.reaction is Reaction.EXIT and self._exit_code is None:
             self.get_logger().fatal(str(finding))
             self._heard_at_s = time.monotonic() + LAST_WORDS_S
-            exhausted = finding.fault is Fault.DEVICE_MEMORY_EXHAUSTED
-            self._exit_code = OUT_OF_MEMORY if exhausted else 1
+            self._exit_code = EXIT_CODES.get(finding.fault, 1)
 
     def _finding(self) -> Finding | None:
         return None if self._loop is None else self._loop.fault()
@@ -317,6 +316,8 @@ class PolicyNode(LifecycleNode):
         if self._loop is not None and not self._loop.stop():
             self._exit_code = 1
             self._engine = None  # Its thread still uses it: nothing of it may be freed.
+        elif self._loop is not None and isinstance(self._loop.failure, DeviceFailed):
+            self._engine = None  # A lost device fails again when it is asked to free something.
         self._faults = self._all_faults()
         self._loop = None
 

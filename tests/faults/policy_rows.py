@@ -118,6 +118,12 @@ def failed(rig: FaultRig) -> Figures:
     return _failed(rig, "fault=error", Fault.INFERENCE_FAILED, 1)
 
 
+@row(17, "the device fails in a forward pass", named_ms=NAMED_MS + 160.0, rest_ms=HORIZON_MS + BRAKE_MS)
+def device_failed(rig: FaultRig) -> Figures:
+    """An illegal access poisons a process for good: an exit code of its own says that a new one may do."""
+    return _failed(rig, "fault=device", Fault.DEVICE_FAILED, 4)
+
+
 def _failed(rig: FaultRig, how: str, fault: Fault, exit_code: int) -> Figures:
     rig.prepare(model=_on_order(how))
     rig.instruct_policy("swing")

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +23,7 @@ from support.networks import (
 from svam_ros.artifacts.model_directory import MANIFEST_FILE, ModelDirectoryError
 from svam_ros.engines import create_engine
 from svam_ros.engines.eager import EagerEngine
-from svam_ros.engines.policy_engine import DeviceMemoryExhausted, PredictionRefused
+from svam_ros.engines.policy_engine import DeviceFailed, DeviceMemoryExhausted, PredictionRefused
 from svam_ros.translation.preprocessing import prepare_observation
 from svam_ros.types import CameraFrame, Horizon
 
@@ -242,6 +246,51 @@ def test_weights_that_are_not_finite_never_reach_an_engine(tmp_path):
         network.action_expert.action_prediction.bias[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         save_random_model(tmp_path / "broken", network=network)
+
+
+def test_a_device_that_fails_is_lost_and_not_asked_again(model, monkeypatch):
+    engine = create_engine("eager", model.path)
+    asked = []
+
+    def run(*arguments):
+        asked.append(arguments)
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with...")
+
+    monkeypatch.setattr(engine, "_run_stages", run)
+    with pytest.raises(DeviceFailed, match=r"^CUDA error: an illegal memory access was encountered$"):
+        engine.infer(observation())
+    assert len(asked) == 1
+
+
+POISON = """
+import torch
+from support.networks import observation
+from svam_ros.engines import create_engine
+from svam_ros.engines.policy_engine import DeviceFailed
+
+engine = create_engine("eager", MODEL, device="cuda")
+sound = engine._run_stages
+engine._run_stages = lambda inputs: sound(inputs)[torch.full((1,), 10**6, device="cuda")]
+try:
+    engine.infer(observation())
+except DeviceFailed as error:
+    print("lost:", error)
+"""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_an_access_that_a_gpu_refuses_loses_the_device(model):
+    """In a process of its own, which is poisoned by it."""
+    program = POISON.replace("MODEL", repr(str(model.path)))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("lost: CUDA error"), done.stderr
 
 
 @pytest.mark.parametrize("failures", [1, 2])
