@@ -5,8 +5,9 @@ For each, the tests of ``tests/unit/control`` and ``tests/property`` run until o
     make mutants                              # all, about twenty minutes on two cores
     make mutants ARGS="--modules motion_limiter"
     make mutants ARGS="--write"               # and keep the list in tests/mutation/mutants.txt
+    make mutants ARGS="--write --missing"     # only those of which the list says nothing yet
 
-Ctrl-C ends it; what was found until then is printed.
+Ctrl-C ends it; what was found until then is printed, and kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from mutation.statements import GUARDING, Statement, statements
 LIST = Path(__file__).with_name("mutants.txt")
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 """Statements without which the guard does the same, each with its reason behind a ``#``."""
+
+
+NOT_TRIED = "not tried yet"
 
 
 def equivalents() -> dict[str, str]:
@@ -52,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--modules", nargs="*", choices=GUARDING, default=list(GUARDING))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--most-s", type=float, default=120.0, help="a mutant that runs longer was noticed")
+    parser.add_argument("--missing", action="store_true", help="only statements that the list lacks")
     parser.add_argument("--write", action="store_true", help="keep the list in the repository")
     return parser.parse_args()
 
@@ -60,9 +65,13 @@ def main() -> int:
     """Print survivors; 0 where there are none but equivalent ones."""
     arguments = _arguments()
     mutants = [statement for module in arguments.modules for statement in statements(module)]
+    if arguments.missing:
+        kept = _kept()
+        mutants = [m for m in mutants if kept.get(m.title, NOT_TRIED) == NOT_TRIED]
     known = equivalents()
     noticed: dict[str, str] = {}
     survivors: list[str] = []
+    interrupted = False
     try:
         for number, (mutant, test) in enumerate(run(mutants, arguments.workers, arguments.most_s), 1):
             noticed[mutant.title] = test
@@ -71,16 +80,19 @@ def main() -> int:
                 print(f"\rSURVIVED {mutant.title}")
             print(f"\r{number} of {len(mutants)}, {len(survivors)} survived ", end="", flush=True)
     except KeyboardInterrupt:
+        interrupted = True
         print("\nended early")
-        return 130
     equal = sum(test == SURVIVED for test in noticed.values()) - len(survivors)
-    print(f"\n{len(mutants)} statements: {len(survivors)} can be removed unnoticed, {equal} are equivalent")
+    print(f"\n{len(noticed)} statements: {len(survivors)} can be removed unnoticed, {equal} are equivalent")
     if arguments.write:
-        kept = _kept() | noticed
-        everything = [statement.title for module in GUARDING for statement in statements(module)]
-        lines = [f"{title}  # {kept.get(title, 'not tried yet')}" for title in everything]
-        LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return 1 if survivors else 0
+        _write(_kept() | noticed)
+    return 130 if interrupted else int(bool(survivors))
+
+
+def _write(kept: dict[str, str]) -> None:
+    everything = [statement.title for module in GUARDING for statement in statements(module)]
+    lines = [f"{title}  # {kept.get(title, NOT_TRIED)}" for title in everything]
+    LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _kept() -> dict[str, str]:
