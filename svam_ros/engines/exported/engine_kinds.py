@@ -62,7 +62,11 @@ def _load_openvino(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBacken
 
 def _load_tensorrt(folder: Path, shape: PassShape, plan: RunPlan) -> GraphBackend:
     memory = DEVICE_MEMORIES[plan.device_memory]()
-    return load_tensorrt_stages(folder, shape, memory, plan.device)
+    try:
+        return load_tensorrt_stages(folder, shape, memory, plan.device)
+    except Exception:
+        memory.close()
+        raise
 
 
 ENGINE_KINDS = {

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from svam_ros.user_cache import user_cache
 from svam_ros.whole_files import whole_file
+
+KEPT_STAGES = 64
+"""Of all engines that were ever loaded, some eight: those that were not used for longest go first."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,12 +67,17 @@ class RuntimeCache:
         try:
             with whole_file(self._path) as part:
                 part.write_bytes(compiled)
+            _forget_the_oldest(self._path.parent)
         except OSError as error:
             _say_not_kept(error)
 
     def _read(self) -> bytes:
         try:
-            return b"" if self._path is None else self._path.read_bytes()
+            if self._path is None:
+                return b""
+            kept = self._path.read_bytes()
+            os.utime(self._path)
+            return kept
         except OSError:  # it is not there yet, and if it cannot be read, it is made again
             return b""
 
@@ -80,6 +89,13 @@ def _kept_in(serialized: bytes) -> Path | None:
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         _say_not_kept(error)
         return None
+
+
+def _forget_the_oldest(folder: Path) -> None:
+    """Every engine that is built anew has kernels of its own."""
+    files = sorted(folder.glob("*.kernels"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in files[KEPT_STAGES:]:
+        path.unlink(missing_ok=True)
 
 
 def _say_not_kept(error: Exception) -> None:

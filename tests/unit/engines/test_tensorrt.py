@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import re
 import sys
 from contextlib import contextmanager
@@ -28,7 +29,13 @@ from svam_ros.artifacts.model_saving import copy_model
 from svam_ros.artifacts.network_loading import empty_network, give_weights, weight_shapes
 from svam_ros.engines import create_engine
 from svam_ros.engines.accuracy import AT_SMALL_WIDTHS, LARGEST_JOINT_DEVIATION_RAD
-from svam_ros.engines.exported import engine_kinds, pycuda_memory, tensorrt_build, tensorrt_stages
+from svam_ros.engines.exported import (
+    engine_kinds,
+    pycuda_memory,
+    runtime_cache,
+    tensorrt_build,
+    tensorrt_stages,
+)
 from svam_ros.engines.exported.building import BuildRequest, build_engine
 from svam_ros.engines.exported.engine_kinds import BuildRefused
 from svam_ros.engines.exported.loading import load_graph_engine
@@ -207,6 +214,34 @@ def test_kernels_compiled_at_the_first_start_are_kept_for_the_next(built, device
     assert len(device.compiled) == 7
     loaded(built).close()
     assert len(device.compiled) == 7
+
+
+def test_kernels_of_engines_that_nobody_loads_any_more_are_forgotten(built, device, tmp_path, monkeypatch):
+    folder = tmp_path / "svam_ros" / "kernels"
+    loaded(built).close()
+    known = set(folder.iterdir())
+    for number in range(5):
+        (folder / f"old{number}.kernels").write_bytes(b"old")
+        os.utime(folder / f"old{number}.kernels", (number, number))
+    monkeypatch.setattr(runtime_cache, "KEPT_STAGES", 8)
+    min(known).unlink()
+    loaded(built).close()
+    kept = set(folder.iterdir())
+    assert known < kept
+    assert {path.name for path in kept - known} == {"old4.kernels", "old3.kernels"}
+
+
+def test_memory_is_given_back_where_an_engine_cannot_be_loaded(built, device, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "least_scratch_bytes", 10**15)
+    closed = []
+
+    def close(memory: FakeMemory) -> None:
+        closed.append(memory)
+
+    monkeypatch.setattr(FakeMemory, "close", close)
+    with pytest.raises(DeviceError):
+        loaded(built)
+    assert len(closed) == 1
 
 
 def test_where_nothing_can_be_kept_the_engine_runs_all_the_same(built, device, tmp_path, caplog):
