@@ -47,10 +47,9 @@ class ApproachRamp:
 
     def arrives(self, positions: FloatArray, path: FloatArray) -> bool:
         """Whether every arm joint is so close to the path that the approach ends."""
-        if self._distance(positions, path) < self._settings.ramp_done_rad:
-            self._has_arrived = True
-            return True
-        return False
+        arrives = self._distance(positions, path) < self._settings.ramp_done_rad
+        self._has_arrived |= arrives
+        return arrives
 
     def _distance(self, positions: FloatArray, path: FloatArray) -> float:
         """Of the arm joint that is farthest off, rad."""

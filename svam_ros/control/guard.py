@@ -250,15 +250,14 @@ class Guard:
     # -- within a tick -----------------------------------------------------------------------------
 
     def _step(self, limiter: MotionLimiter, due_ns: int, stale: Finding | None) -> Command | None:
-        path = None
-        if self._owes_first_command:
-            self._owes_first_command = False
-        else:
-            path = self._permitted(self._timeline.reference(due_ns + self._lookahead_ns), stale)
-            if path is None:
-                self._rest.step(limiter)
-            else:
-                self._follow(limiter, path, due_ns)
+        is_first = self._owes_first_command
+        self._owes_first_command = False
+        reference = None if is_first else self._timeline.reference(due_ns + self._lookahead_ns)
+        path = None if is_first else self._permitted(reference, stale)
+        if path is not None:
+            self._follow(limiter, path, due_ns)
+        elif not is_first:
+            self._rest.step(limiter)
         self._tracking.commanded(due_ns, limiter.state.positions)
         fresh = self._state in MOVING
         self._steps.count(due_ns, fresh)
@@ -303,8 +302,7 @@ class Guard:
         fault = limiter.track(reference.positions, reference.velocities)
         if fault is not None:
             self._hold_for(fault, fault.text)
-            return
-        if self._state is GuardState.RAMPING and self._ramp.arrives(
+        elif self._state is GuardState.RAMPING and self._ramp.arrives(
             limiter.state.positions, reference.positions
         ):
             self._become(GuardState.FOLLOWING, None, "")
@@ -339,7 +337,6 @@ class Guard:
         if self._state is not GuardState.STOPPED:
             self._timeline.close()
             self._steps.pause()
-            self._rest.restart()
             self._become(GuardState.STOPPED, fault, reason)
 
     def _counted(self, finding: Finding | None) -> Finding | None:

@@ -250,11 +250,10 @@ class MotionLimiter:
 
 
 def _ruckig_input(limits: JointLimits, interface: ControlInterface) -> InputParameter:
-    """Limits, and a target at rest at zero; each joint for itself, as chunks keep them in step already."""
+    """Acceleration and jerk limits, a target at rest at zero; each joint for itself: chunks keep step."""
     given = InputParameter(len(limits.lower))
     given.control_interface = interface
     given.synchronization = Synchronization.No
-    given.max_velocity = limits.velocity.tolist()
     given.max_acceleration = limits.acceleration.tolist()
     given.max_jerk = limits.jerk.tolist()
     return given
@@ -263,6 +262,7 @@ def _ruckig_input(limits: JointLimits, interface: ControlInterface) -> InputPara
 def _succeeds(compute: Callable[..., Result], *arguments: object) -> bool:
     """Run ruckig; a refused input is an answer here, because a tick must not raise."""
     try:
-        return compute(*arguments) in (Result.Working, Result.Finished)
+        result = compute(*arguments)
     except RuckigError:
         return False
+    return result in (Result.Working, Result.Finished)

@@ -76,6 +76,14 @@ def test_a_malformed_chunk(admission, fields):
     assert fault_of(admission, chunk(**fields)) is Fault.CHUNK_MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("actions", "kind"), [(np.zeros((8, 14), np.float32), "float32"), ([[0.0] * 14], "list")]
+)
+def test_actions_that_are_no_array_of_numbers_are_called_what_they_are(admission, actions, kind):
+    finding = admission.check(chunk(actions=actions), ROS_TO_STEADY_NS, NOW_NS)
+    assert finding.detail == f"actions are {kind}, expected float64"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("step", "joint"), [(0, 0), (7, 13), (4, 6)])
 def test_a_chunk_that_is_not_finite(admission, value, step, joint):

@@ -54,6 +54,14 @@ def accept(timeline, candidate, now_ns, committed_ns=None):
 
 def test_there_is_no_reference_before_the_first_chunk(timeline):
     assert timeline.reference(START_NS) is None
+    assert ChunkTimeline(COBOT, GuardSettings()).reference(START_NS) is None
+
+
+def test_a_chunk_that_was_taken_in_is_not_taken_again(timeline):
+    once = chunk(constant(0.0), sequence=3)
+    assert accept(timeline, once, START_NS) is None
+    assert accept(timeline, once, START_NS).fault is Fault.CHUNK_OUT_OF_ORDER
+    assert timeline.chunks_accepted == 1
 
 
 def test_every_step_is_met_at_its_own_time(timeline):

@@ -46,8 +46,14 @@ def test_the_first_command_is_the_measured_pose_even_if_a_chunk_is_there_already
 def test_engage_is_refused_before_joint_states(rig):
     findings = rig.guard.engage(rig.clock.now_ns())
     assert [finding.fault for finding in findings] == [Fault.ENGAGE_WITHOUT_JOINT_STATES]
+    assert faults(rig) == {Fault.ENGAGE_WITHOUT_JOINT_STATES: 1}
     assert rig.state is GuardState.IDLE
-    assert rig.tick() is None
+    assert rig.guard.tick(rig.clock.now_ns()) is None
+    assert rig.guard.set_points == []
+    assert rig.guard.way_to_rest(0.01) is None
+    assert rig.guard.measured is None
+    rig.observe()
+    assert np.array_equal(rig.guard.measured, rig.measured)
 
 
 def test_engage_is_refused_on_stale_joint_states(rig):
@@ -113,6 +119,7 @@ def test_the_arms_do_not_return_for_the_last_step_after_braking_past_it(rig):
 def test_an_operators_hold_lasts_until_engaged_and_lets_no_old_chunk_through(rig):
     in_motion(rig)
     rig.guard.hold()
+    assert rig.status_text() == "holding: an operator asked to hold"
     assert rig.run(10)[-1].state is GuardState.HOLDING
     rig.run(1000, feed(rig, steady(rig, offset=1.5), 10_000))
     assert is_at_rest(rig.commands[-1])
@@ -125,6 +132,15 @@ def test_an_operators_hold_lasts_until_engaged_and_lets_no_old_chunk_through(rig
     assert np.array_equal(rig.run(100)[-1].positions, resting)
     rig.run(300, feed(rig, steady(rig, offset=1.5), 30_000))
     assert rig.state in (GuardState.RAMPING, GuardState.FOLLOWING)
+
+
+def test_an_operators_hold_is_released_while_the_arms_still_brake(rig):
+    in_motion(rig)
+    rig.guard.hold()
+    rig.run(20)
+    assert not is_at_rest(rig.commands[-1])
+    assert rig.engage() == []
+    assert rig.status_text() == "holding: waiting for a chunk"
 
 
 def test_time_held_by_an_operator_is_no_stall_and_chunks_are_turned_away(rig):
@@ -282,6 +298,14 @@ def test_joint_states_lost_stop_the_arms(rig):
     rig.joint_states_arrive = True
     rig.run(300, feed(rig, steady(rig, offset=1.5), 20_000))
     assert rig.state is GuardState.STOPPED
+
+
+def test_time_stopped_is_no_stall(rig):
+    in_motion(rig)
+    rig.guard.stop("test")
+    before = rig.guard.status(rig.clock.now_ns())
+    rig.run(400)
+    assert rig.guard.status(rig.clock.now_ns()).steps_stalled == before.steps_stalled
 
 
 # -- time ---------------------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ def test_joint_states_stamped_before_a_leap_do_not_stop_the_arms():
     for arm in ("left", "right"):
         rig.observe_arm(arm, stamped_before_ns)
     rig.guard.clock_jumped(40.0, rig.clock.now_ns())
+    rig.joint_states_arrive = False
+    rig.run(20)
+    rig.joint_states_arrive = True
     rig.run(300, feed(rig, steady(rig)))
     assert rig.state is not GuardState.STOPPED
 

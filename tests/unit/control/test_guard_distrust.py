@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.guard_rig import GuardRig, assert_within_limits, feed, is_at_rest, steady
 
-from svam_ros.control.faults import Fault
+from svam_ros.control.faults import Fault, Finding
 from svam_ros.control.guard import GuardState
 
 
@@ -164,3 +164,36 @@ def test_broken_chunks_before_an_engage_stop_nothing():
         rig.submit(broken(rig, number, "nan"))
     assert rig.state is GuardState.IDLE
     assert rig.engage() == []
+
+
+def test_what_was_commanded_before_a_pause_says_nothing_about_an_arm_that_sags_after_it(rig):
+    rig.guard.stop("test")
+    rig.run(2000)
+    by_hand = rig.measured + 0.6
+    rig.measured = by_hand.copy()
+    assert rig.engage() == []
+    rig.run(50)
+
+    def sag() -> None:
+        rig.measured = by_hand - 0.3
+
+    rig.run(230, sag)
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.ARM_NOT_FOLLOWING
+
+
+def test_after_an_engage_broken_chunks_of_before_do_not_count(rig):
+    for number in range(rig.settings.broken_chunks_stop):
+        rig.submit(rig.chunk(np.full((8, 14), np.nan), 500 + number))
+    assert rig.state is GuardState.STOPPED
+    rig.run(1000)
+    assert rig.engage() == []
+    rig.run(50)
+    assert rig.status_text() == "holding: waiting for a chunk"
+
+
+def test_messages_that_are_no_chunks_at_all_count_in_the_streak(rig):
+    malformed = Finding(Fault.CHUNK_MALFORMED, "it has 13 joints")
+    for _ in range(rig.settings.broken_chunks_stop):
+        rig.guard.refuse(malformed)
+    assert rig.guard.status(rig.clock.now_ns()).faults[Fault.CHUNK_MALFORMED] == 5
+    assert rig.guard.status(rig.clock.now_ns()).fault is Fault.CHUNKS_BROKEN

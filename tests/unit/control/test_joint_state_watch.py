@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from support.guard_rig import ROS_TO_STEADY_NS, GuardRig
 
+from svam_ros.cobot import load_cobot
 from svam_ros.control.faults import Fault
-from svam_ros.control.guard import GuardState
+from svam_ros.control.guard import GuardSettings, GuardState
+from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.types import ArmReading
 
 MS = 1_000_000
@@ -84,6 +86,19 @@ def test_the_reason_not_to_engage_says_what_is_wrong_with_the_messages(rig):
     rig.observe_arm("right", rig.ros_now_ns - 900 * MS)
     (finding,) = rig.guard.engage(rig.clock.now_ns())
     assert "nothing from the right arm for 900 ms" in finding.detail
+
+
+def test_a_driver_that_has_mended_its_stamps_is_no_reason_any_more(rig):
+    rig.observe_arm("left", rig.ros_now_ns + 500 * MS)
+    rig.observe_arm("left", rig.ros_now_ns)
+    (finding,) = rig.guard.engage(rig.clock.now_ns())
+    assert finding.detail == "none have arrived yet from the right arm; are the drivers up?"
+
+
+def test_no_joint_states_at_all_are_lost_ones():
+    finding = JointStateWatch(load_cobot(), GuardSettings()).check(10**12)
+    assert finding.fault is Fault.JOINT_STATES_LOST
+    assert "none have arrived yet" in finding.detail
 
 
 def test_after_ros_time_was_set_back_newer_samples_count_again(rig):

@@ -5,6 +5,7 @@ import pytest
 from ruckig import Result, RuckigError
 
 from svam_ros.cobot import load_cobot
+from svam_ros.control import motion_limiter
 from svam_ros.control.faults import Fault
 from svam_ros.control.motion_limiter import MotionLimiter
 
@@ -252,3 +253,48 @@ def test_a_result_that_is_not_finite_is_not_taken(monkeypatch):
     monkeypatch.setattr(limiter, "_interception", NotFinite())
     assert limiter.track(LIMITS.upper, STILL) is Fault.MOTION_NOT_COMPUTABLE
     assert np.array_equal(limiter.state.positions, MIDDLE)
+
+
+def test_settling_goes_to_a_place_at_full_speed_and_says_when_it_is_there():
+    limiter = limiter_at(MIDDLE)
+    limiter.limit_speed(0.1)
+    place = MIDDLE + 0.5 * (np.arange(14) == 0)
+    speeds = []
+    for _ in range(200):
+        arrives = limiter.settle(place)
+        speeds.append(limiter.state.velocities[0])
+        if arrives and abs(limiter.state.positions[0] - place[0]) < 1e-3:
+            break
+    assert abs(limiter.state.positions[0] - place[0]) < 1e-3
+    assert max(speeds) > 0.3 * LIMITS.velocity[0]
+    assert arrives
+
+
+def test_where_the_way_to_rest_of_a_changed_step_is_not_found_the_proved_one_is_taken(monkeypatch):
+    """A joint that would run through its limit brakes; if ruckig then fails for all, all of them do."""
+    limiter = limiter_at(MIDDLE)
+    target, speed = LIMITS.upper + 0.5, STILL
+    monkeypatch.setattr(MotionLimiter, "_reachable", lambda _self, positions, speeds: (positions, speeds))
+    sound, asked, changed = motion_limiter._succeeds, [], []
+    candidates = MotionLimiter._with_braking_joints
+
+    def changing(self, candidate, braking):
+        changed.append(self)
+        asked.clear()
+        return candidates(self, candidate, braking)
+
+    def failing(compute, *arguments):
+        asked.append(compute)
+        return not (changed and len(asked) == 1) and sound(compute, *arguments)
+
+    for _ in range(400):
+        with monkeypatch.context() as patch:
+            patch.setattr(MotionLimiter, "_with_braking_joints", changing)
+            patch.setattr(motion_limiter, "_succeeds", failing)
+            before = limiter.way_to_rest(PERIOD_S)
+            fault = limiter.track(target, speed)
+        if changed:
+            break
+    assert fault is Fault.MOTION_NOT_COMPUTABLE
+    assert np.allclose(limiter.state.positions, before.positions[0], atol=1e-12)
+    assert np.allclose(limiter.way_to_rest(PERIOD_S).positions[0], before.positions[1], atol=1e-9)

@@ -15,6 +15,11 @@ def test_a_statement_is_removed_and_nothing_else():
     assert "self._grows_from_ns = 0" in changed
 
 
+def test_what_python_does_by_itself_is_no_statement_to_remove():
+    returned = [s for s in statements("chunk_admission") if s.text == "return None"]
+    assert {s.function for s in returned} == {"ChunkAdmission._check_limits", "ChunkAdmission._check_order"}
+
+
 def test_every_statement_has_a_title_of_its_own():
     titles = [statement.title for module in GUARDING for statement in statements(module)]
     assert len(titles) > 400

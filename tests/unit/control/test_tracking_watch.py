@@ -14,9 +14,11 @@ MS = 1_000_000
 COBOT = load_cobot()
 
 
-def found(command_at, measured_at, joint: int = 3, end_ms: int = 3000) -> tuple[int, str] | None:
+def found(
+    command_at, measured_at, joint: int = 3, end_ms: int = 3000, **settings: float
+) -> tuple[int, str] | None:
     """When and how a joint is found not to follow, looked at every 10 ms; ``None`` if never."""
-    watch = TrackingWatch(COBOT, GuardSettings())
+    watch = TrackingWatch(COBOT, GuardSettings(**settings))
     for at_ms in range(0, end_ms, 10):
         told, measured = COBOT.home.copy(), COBOT.home.copy()
         told[joint] += command_at(at_ms)
@@ -75,3 +77,15 @@ def test_what_is_remembered_does_not_grow():
     for tick in range(10_000):
         watch.commanded(tick * 10 * MS, COBOT.home)
     assert len(watch._commands) == 31
+
+
+def test_a_gripper_that_holds_something_follows_however_little_is_allowed():
+    (gripper, *_) = COBOT.gripper_indices
+    for joint, follows in ((gripper, True), (0, False)):
+        where = found(lambda _: 0.0, lambda _: 0.05, joint, tracking_error_rad=0.02)
+        assert (where is None) == follows
+
+
+def test_patience_begins_anew_whenever_a_joint_is_where_it_should_be():
+    assert found(lambda _: 0.0, lambda at_ms: 0.0 if at_ms % 200 == 150 else 0.3) is None
+    assert found(lambda _: 0.0, lambda at_ms: 0.0 if at_ms % 300 == 150 else 0.3) is not None
