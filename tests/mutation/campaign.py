@@ -5,7 +5,7 @@ For each, the tests of ``tests/unit/control`` and ``tests/property`` run until o
     make mutants                              # all, about twenty minutes on two cores
     make mutants ARGS="--modules motion_limiter"
     make mutants ARGS="--write"               # and keep the list in tests/mutation/mutants.txt
-    make mutants ARGS="--write --missing"     # only those of which the list says nothing yet
+    make mutants ARGS="--write --missing"     # after a change: only what the list lacks, or nobody noticed
 
 Ctrl-C ends it; what was found until then is printed, and kept.
 """
@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--modules", nargs="*", choices=GUARDING, default=list(GUARDING))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--most-s", type=float, default=120.0, help="a mutant that runs longer was noticed")
-    parser.add_argument("--missing", action="store_true", help="only statements that the list lacks")
+    parser.add_argument("--missing", action="store_true", help="only what the list lacks, or nobody noticed")
     parser.add_argument("--write", action="store_true", help="keep the list in the repository")
     return parser.parse_args()
 
@@ -66,8 +66,8 @@ def main() -> int:
     arguments = _arguments()
     mutants = [statement for module in arguments.modules for statement in statements(module)]
     if arguments.missing:
-        kept = _kept()
-        mutants = [m for m in mutants if kept.get(m.title, NOT_TRIED) == NOT_TRIED]
+        kept = listed()
+        mutants = [m for m in mutants if kept.get(m.title, NOT_TRIED) in (NOT_TRIED, SURVIVED)]
     known = equivalents()
     noticed: dict[str, str] = {}
     survivors: list[str] = []
@@ -85,7 +85,7 @@ def main() -> int:
     equal = sum(test == SURVIVED for test in noticed.values()) - len(survivors)
     print(f"\n{len(noticed)} statements: {len(survivors)} can be removed unnoticed, {equal} are equivalent")
     if arguments.write:
-        _write(_kept() | noticed)
+        _write(listed() | noticed)
     return 130 if interrupted else int(bool(survivors))
 
 
@@ -95,7 +95,8 @@ def _write(kept: dict[str, str]) -> None:
     LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _kept() -> dict[str, str]:
+def listed() -> dict[str, str]:
+    """The test that noticed, by statement, as the list in the repository says."""
     if not LIST.exists():
         return {}
     entries = (line.partition("  # ") for line in LIST.read_text(encoding="utf-8").splitlines())

@@ -20,6 +20,8 @@ from mutation.statements import Statement, statements, without
 SURVIVED = "nobody notices"
 ROOT = Path(__file__).resolve().parents[2]
 _FIRST = {"guard": ("test_guard.py", "test_guard_distrust.py", "test_guard_ramp.py")}
+_OF_THE_LIST = "test_mutants.py"
+"""It reads the list that is being made."""
 _LAST = ("tests/property/test_guard_invariants.py",)
 
 
@@ -75,7 +77,8 @@ def _test_files(module: str) -> list[str]:
     folder = ROOT / "tests" / "unit" / "control"
     own = [*_FIRST.get(module, (f"test_{module}.py",)), "test_guard.py", "test_guard_distrust.py"]
     first = [str(folder / name) for name in dict.fromkeys(own) if (folder / name).exists()]
-    rest = [str(path) for path in sorted(folder.glob("test_*.py")) if str(path) not in first]
+    others = [str(path) for path in sorted(folder.glob("test_*.py")) if path.name != _OF_THE_LIST]
+    rest = [path for path in others if path not in first]
     return [*first, *rest, *(str(ROOT / name) for name in _LAST)]
 
 

@@ -36,6 +36,7 @@ def test_the_arms_hold_until_something_is_observed_after_it(by_s):
 def test_joint_states_stamped_before_a_leap_do_not_stop_the_arms():
     rig = GuardRig()
     in_motion(rig)
+    rig.clock.advance_ms(5)
     stamped_before_ns = rig.ros_now_ns
     rig.ros_to_steady_ns -= 40_000_000_000
     for arm in ("left", "right"):

@@ -169,13 +169,15 @@ def test_broken_chunks_before_an_engage_stop_nothing():
 def test_what_was_commanded_before_a_pause_says_nothing_about_an_arm_that_sags_after_it(rig):
     rig.guard.stop("test")
     rig.run(2000)
-    by_hand = rig.measured + 0.6
-    rig.measured = by_hand.copy()
+    joint = np.eye(14)[0]
+    by_hand = rig.measured + 0.6 * joint
+    rig.measured = by_hand
+    rig.clock.advance_ms(10)
     assert rig.engage() == []
-    rig.run(50)
+    assert np.allclose(rig.run(50)[-1].positions, by_hand)
 
     def sag() -> None:
-        rig.measured = by_hand - 0.3
+        rig.measured = by_hand - 0.3 * joint
 
     rig.run(230, sag)
     assert rig.guard.status(rig.clock.now_ns()).fault is Fault.ARM_NOT_FOLLOWING
