@@ -47,8 +47,8 @@ def test_a_policy_that_sleeps_is_missed_and_one_that_wakes_up_is_followed_again(
     before = silences(operator)
     os.kill(supervisor.pid(graph.POLICY_NODE), signal.SIGSTOP)
     wait_for(lambda: silences(operator) == before + 1, 5.0, "the silence")
-    wait_for(lambda: operator.motion["fault"] == "POLICY_SILENT", 5.0, "the hold")
-    assert operator.motion["state"] == "holding"
+    wait_for(lambda: operator.motion["state"] == "holding", 5.0, "the hold")
+    assert operator.motion["fault"] == "POLICY_SILENT"
     assert silences(operator) == before + 1
     os.kill(supervisor.pid(graph.POLICY_NODE), signal.SIGCONT)
     wait_for(lambda: operator.motion["state"] == "following", 10.0, "motion")
