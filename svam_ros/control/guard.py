@@ -250,10 +250,8 @@ class Guard:
     # -- within a tick -----------------------------------------------------------------------------
 
     def _step(self, limiter: MotionLimiter, due_ns: int, stale: Finding | None) -> Command | None:
-        is_first = self._owes_first_command
-        self._owes_first_command = False
-        reference = None if is_first else self._timeline.reference(due_ns + self._lookahead_ns)
-        path = None if is_first else self._permitted(reference, stale)
+        is_first, self._owes_first_command = self._owes_first_command, False
+        path = None if is_first else self._permitted(due_ns, stale)
         if path is not None:
             self._follow(limiter, path, due_ns)
         elif not is_first:
@@ -276,8 +274,9 @@ class Guard:
             self._stop(finding.fault, str(finding))
             self._rest.aim_at(np.where(self._arm_joints, measured, limiter.state.positions))
 
-    def _permitted(self, reference: Reference | None, stale: Finding | None) -> Reference | None:
-        """``reference`` where it may be followed; otherwise ``None``, and the arms hold for that cause."""
+    def _permitted(self, due_ns: int, stale: Finding | None) -> Reference | None:
+        """What the chunks say, if it may be followed; otherwise ``None``, and the arms hold for a cause."""
+        reference = self._timeline.reference(due_ns + self._lookahead_ns)
         if self._held_by_operator:
             self._hold_for(None, OPERATOR_REASON)
         elif stale is not None:

@@ -63,7 +63,7 @@ class GuardStatus:
 
     state: GuardState
     reason: str
-    """Why the arms hold or are stopped; empty otherwise."""
+    """Why the arms hold or are stopped, or are about to: the policy has fallen silent; empty otherwise."""
     fault: Fault | None
     """The fault behind ``reason``; ``None`` where an operator or nobody is."""
     at_rest: bool

@@ -28,6 +28,7 @@ SILENCE_S = 1.0
 
 LONGEST_PASS_S = 5.0
 PASSES_THAT_HANG = 10.0
+"""A forward pass hangs when it takes longer than these seconds, and than so many of the usual ones."""
 
 _FAILURES: dict[type[BaseException], Fault] = {
     DeviceMemoryExhausted: Fault.DEVICE_MEMORY_EXHAUSTED,
@@ -60,7 +61,7 @@ class InferenceSettings:
 
 
 def longest_pass_s(usual_s: float) -> float:
-    """When a forward pass that takes ``usual_s`` as a rule hangs: generously, since a process ends by it."""
+    """For passes that take ``usual_s`` as a rule; generous, since a process ends by it."""
     return max(LONGEST_PASS_S, PASSES_THAT_HANG * usual_s)
 
 

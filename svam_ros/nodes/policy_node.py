@@ -55,7 +55,8 @@ from svam_ros.types import ActionChunk
 
 INSTRUCTION_PARAMETER = "instruction"
 EXIT_CODES = {Fault.DEVICE_MEMORY_EXHAUSTED: 3, Fault.DEVICE_FAILED: 4}
-"""3: the same would happen to a new process, until somebody frees the device's memory; others have 1."""
+"""3: the same would happen to a new process, until somebody frees the device's memory. 4: a new one may do
+better. Other failures have 1."""
 LAST_WORDS_S = 0.2
 """What is published by a process that ends at once may never leave it."""
 WATCH_PERIOD_S = 0.05
@@ -311,7 +312,7 @@ class PolicyNode(LifecycleNode):
         self._warn(f"not used: {finding}")
 
     def _stop_loop(self) -> None:
-        """What hangs is not waited for: it goes on until the process ends."""
+        """Waits no longer for a pass than one may take: what hangs goes on until the process ends."""
         self._sign_of_life.end()
         if self._loop is not None and not self._loop.stop():
             self._exit_code = 1
