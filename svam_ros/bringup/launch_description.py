@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from svam_ros.bringup.process_table import PACKAGE, ProcessSpec
+from svam_ros.bringup.restarts import Restarts
 from svam_ros.bringup.ros_environment import ros_environment
 from svam_ros.parameters import ParameterDescription, ParameterError, build, describe
 
@@ -52,9 +53,9 @@ def launch_description(options: type[Options], table: Callable[[Options], tuple[
 
 
 def process_actions(spec: ProcessSpec) -> list[Any]:
-    """The node of one process, and what brings a managed one to life."""
+    """The node of one process, and what brings a managed one to life and back to it."""
     from launch.actions import Shutdown
-    from launch_ros.actions import LifecycleNode, Node
+    from launch_ros.actions import Node
 
     arguments: dict[str, Any] = {
         "package": PACKAGE,
@@ -65,12 +66,10 @@ def process_actions(spec: ProcessSpec) -> list[Any]:
         "remappings": list(spec.remappings),
         "output": "screen",
     }
-    if not spec.managed:
-        # The guard, or the arms themselves, are gone: there is nothing left to run for.
-        return [Node(**arguments, on_exit=Shutdown(reason=f"{spec.name} ended"))]
-    # A managed node may end alone: the guard brakes when chunks stop, and must live to do so.
-    node = LifecycleNode(**arguments)
-    return [node, *_bring_to_life(node, spec.name)]
+    if spec.managed:
+        return _managed_process(spec.name, arguments, Restarts())
+    # The guard, or the arms themselves, are gone: there is nothing left to run for.
+    return [Node(**arguments, on_exit=Shutdown(reason=f"{spec.name} ended"))]
 
 
 def parse_argument(description: ParameterDescription, text: str) -> bool | int | float | str:
@@ -95,23 +94,44 @@ def parse_argument(description: ParameterDescription, text: str) -> bool | int |
     return text
 
 
-def _bring_to_life(node: Any, name: str) -> list[Any]:
-    """Configure at start, activate after that; give up when it cannot be configured."""
-    from launch.actions import EmitEvent, RegisterEventHandler, Shutdown
-    from launch.events import matches_action
-    from launch_ros.event_handlers import OnStateTransition
-    from launch_ros.events.lifecycle import ChangeState
+def _managed_process(name: str, arguments: dict[str, Any], restarts: Restarts) -> list[Any]:
+    """A node that may end alone: the guard brakes when chunks stop, and must live to do so."""
+    from launch.actions import LogInfo, RegisterEventHandler, UnregisterEventHandler
+    from launch_ros.actions import LifecycleNode
     from lifecycle_msgs.msg import Transition
 
-    def transition(transition_id: int) -> Any:
-        matcher = matches_action(node)
-        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition_id))
+    def after_exit(event: Any, context: Any) -> list[Any]:
+        if context.is_shutdown:
+            return []
+        reason = restarts.stays_down(event.returncode)
+        ended = f"{name} ended with exit code {event.returncode}"
+        if reason is not None:
+            return [LogInfo(msg=f"{ended} and stays down: {reason}")]
+        # They would hear of the new process too, under the same name.
+        forgotten = [UnregisterEventHandler(handler) for handler in handlers]
+        return [
+            LogInfo(msg=f"{ended}, and is started anew as it was launched"),
+            *forgotten,
+            *_managed_process(name, arguments, restarts),
+        ]
+
+    node = LifecycleNode(**arguments, on_exit=after_exit)
+    handlers = _life_handlers(node, name)
+    registered = [RegisterEventHandler(handler) for handler in handlers]
+    return [node, *registered, _transition(node, Transition.TRANSITION_CONFIGURE)]
+
+
+def _life_handlers(node: Any, name: str) -> list[Any]:
+    """Activate when it is configured; give up when it cannot be."""
+    from launch.actions import Shutdown
+    from launch_ros.event_handlers import OnStateTransition
+    from lifecycle_msgs.msg import Transition
 
     configured = OnStateTransition(
         target_lifecycle_node=node,
         start_state="configuring",
         goal_state="inactive",
-        entities=[transition(Transition.TRANSITION_ACTIVATE)],
+        entities=[_transition(node, Transition.TRANSITION_ACTIVATE)],
     )
     refused = OnStateTransition(
         target_lifecycle_node=node,
@@ -119,8 +139,13 @@ def _bring_to_life(node: Any, name: str) -> list[Any]:
         goal_state="unconfigured",
         entities=[Shutdown(reason=f"{name} could not be configured, its last message says why")],
     )
-    return [
-        RegisterEventHandler(configured),
-        RegisterEventHandler(refused),
-        transition(Transition.TRANSITION_CONFIGURE),
-    ]
+    return [configured, refused]
+
+
+def _transition(node: Any, transition_id: int) -> Any:
+    from launch.actions import EmitEvent
+    from launch.events import matches_action
+    from launch_ros.events.lifecycle import ChangeState
+
+    matcher = matches_action(node)
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition_id))

@@ -20,6 +20,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import ENDED_IN_ORDER
 from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import (
@@ -98,7 +99,7 @@ class CobotSimNode(Node):
 
     def request_shutdown(self) -> None:
         """SIGINT or SIGTERM: nothing here has to come to rest."""
-        self._exit_code = 0
+        self._exit_code = ENDED_IN_ORDER
 
     def on_internal_error(self, error: Exception) -> None:
         """A service or timer failed: the process ends by it."""

@@ -1,7 +1,6 @@
 """How every node's process starts, spins and ends.
 
-Exit codes: 0 after SIGINT or SIGTERM, 2 when the node refused to start (one sentence on stderr),
-1 when something failed while it ran.
+Exit codes are those of ``svam_ros.bringup.exit_codes``.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor, T
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from svam_ros.bringup.exit_codes import REFUSED_TO_START
 from svam_ros.bringup.shared_memory_health import close_shared_memory, port_is_lost
 from svam_ros.bringup.supervisor import PARENT_VARIABLE
 
-REFUSED_TO_START = 2
 _PR_SET_PDEATHSIG = 1
 
 

@@ -27,6 +27,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import DEVICE_LOST, ENDED_IN_ORDER, FAILED, NO_DEVICE_MEMORY
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
 from svam_ros.control.camera_watch import CameraWatch
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
@@ -54,9 +55,7 @@ from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk
 
 INSTRUCTION_PARAMETER = "instruction"
-EXIT_CODES = {Fault.DEVICE_MEMORY_EXHAUSTED: 3, Fault.DEVICE_FAILED: 4}
-"""3: the same would happen to a new process, until somebody frees the device's memory. 4: a new one may do
-better. Other failures have 1."""
+EXIT_CODES = {Fault.DEVICE_MEMORY_EXHAUSTED: NO_DEVICE_MEMORY, Fault.DEVICE_FAILED: DEVICE_LOST}
 LAST_WORDS_S = 0.2
 """What is published by a process that ends at once may never leave it."""
 WATCH_PERIOD_S = 0.05
@@ -193,7 +192,7 @@ class PolicyNode(LifecycleNode):
 
     def request_shutdown(self) -> None:
         """SIGINT or SIGTERM: nothing of ours moves the arms, so end at once."""
-        self._exit_code = 0
+        self._exit_code = ENDED_IN_ORDER
 
     def on_internal_error(self, error: Exception) -> None:
         """A service or timer failed: the process ends by it, and the guard brakes."""
@@ -297,7 +296,7 @@ class PolicyNode(LifecycleNode):
         if finding is not None and finding.fault.reaction is Reaction.EXIT and self._exit_code is None:
             self.get_logger().fatal(str(finding))
             self._heard_at_s = time.monotonic() + LAST_WORDS_S
-            self._exit_code = EXIT_CODES.get(finding.fault, 1)
+            self._exit_code = EXIT_CODES.get(finding.fault, FAILED)
 
     def _finding(self) -> Finding | None:
         return None if self._loop is None else self._loop.fault()
@@ -315,7 +314,7 @@ class PolicyNode(LifecycleNode):
         """Waits no longer for a pass than one may take: what hangs goes on until the process ends."""
         self._sign_of_life.end()
         if self._loop is not None and not self._loop.stop():
-            self._exit_code = 1
+            self._exit_code = FAILED
             self._engine = None  # Its thread still uses it: nothing of it may be freed.
         elif self._loop is not None and isinstance(self._loop.failure, DeviceFailed):
             self._engine = None  # A lost device fails again when it is asked to free something.

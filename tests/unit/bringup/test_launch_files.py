@@ -1,8 +1,10 @@
 """The launch files declare the options of the table and start its processes, alive and in order."""
 
 import importlib.util
+import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,12 +110,57 @@ def test_the_policy_is_configured_then_activated_and_a_refusal_ends_everything()
     assert "could not be configured" in outcomes["unconfigured"].reason
 
 
-def test_the_policy_s_end_leaves_the_guard_running_and_the_guard_s_end_stops_all():
+def test_the_guard_s_end_stops_all():
+    (guard,) = of_kind(started("svam"), "Node")
+    assert guard.on_exit.reason == "guard_node ended"
+
+
+def after_exit(policy: Any, exit_code: int, is_shutdown: bool = False) -> list[Any]:
+    """The actions that the end of the policy's process leads to."""
+    from launch import LaunchContext
+
+    return policy.on_exit(SimpleNamespace(returncode=exit_code), LaunchContext({}, is_shutdown))
+
+
+def test_a_policy_that_died_is_started_anew_and_led_as_the_first_one_was():
     actions = started("svam")
     (policy,) = of_kind(actions, "LifecycleNode")
-    (guard,) = of_kind(actions, "Node")
-    assert policy.on_exit is None
-    assert guard.on_exit.reason == "guard_node ended"
+    handlers = [action.event_handler for action in of_kind(actions, "RegisterEventHandler")]
+    again = after_exit(policy, -signal.SIGKILL)
+    assert [action.msg for action in of_kind(again, "LogInfo")] == [
+        "policy_node ended with exit code -9, and is started anew as it was launched"
+    ]
+    assert [action.event_handler for action in of_kind(again, "UnregisterEventHandler")] == handlers
+    (another,) = of_kind(again, "LifecycleNode")
+    assert another is not policy
+    assert (another.name, another.parameters) == (policy.name, policy.parameters)
+    (configure,) = of_kind(again, "EmitEvent")
+    assert configure.event.lifecycle_node_matcher(another)
+    assert not configure.event.lifecycle_node_matcher(policy)
+    led = [action.event_handler.target_lifecycle_node for action in of_kind(again, "RegisterEventHandler")]
+    assert all(node is another for node in led)
+
+
+def test_a_policy_that_goes_on_dying_stays_down_and_the_guard_stays_up():
+    (policy,) = of_kind(started("svam"), "LifecycleNode")
+    for _ in range(3):
+        (policy,) = of_kind(after_exit(policy, 4), "LifecycleNode")
+    (told,) = after_exit(policy, 4)
+    assert (
+        told.msg
+        == "policy_node ended with exit code 4 and stays down: it was started anew 3 times within 60 s"
+    )
+
+
+def test_a_policy_without_device_memory_stays_down():
+    (policy,) = of_kind(started("svam"), "LifecycleNode")
+    (told,) = after_exit(policy, 3)
+    assert told.msg.endswith("stays down: the device's memory has to be freed first")
+
+
+def test_while_everything_is_being_ended_nothing_is_started_anew():
+    (policy,) = of_kind(started("svam"), "LifecycleNode")
+    assert after_exit(policy, -signal.SIGKILL, is_shutdown=True) == []
 
 
 @pytest.mark.parametrize(

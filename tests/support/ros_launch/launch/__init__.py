@@ -16,3 +16,4 @@ class LaunchDescription:
 @dataclass
 class LaunchContext:
     launch_configurations: dict[str, str]
+    is_shutdown: bool = False

@@ -34,3 +34,13 @@ class RegisterEventHandler:
 @dataclass
 class Shutdown:
     reason: str
+
+
+@dataclass
+class UnregisterEventHandler:
+    event_handler: Any
+
+
+@dataclass(kw_only=True)
+class LogInfo:
+    msg: str
