@@ -3,10 +3,11 @@
 Examples::
 
     make faults
+    make faults ARGS="--resume"
     make faults ARGS="--trials 3 --rows 1 2 18 --report reports/faults"
 
-Ctrl-C ends it with a table of what was run. A row passes when every trial showed the required behaviour and
-no figure was above its limit.
+What was run is kept after every trial: after Ctrl-C, or any other end, the same command with ``--resume`` goes
+on. A row passes when every trial showed the required behaviour and no figure was above its limit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from faults.picture import picture
@@ -26,23 +27,54 @@ from faults.row import NotHere, Row
 from faults.table import TABLE
 from faults.tally import Tally
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
+from svam_ros.whole_files import write_whole_text
+
+RESULTS, TABLE_FILE, PICTURE = "faults.json", "faults.md", "faults.svg"
 
 
-def run(rows: Sequence[Row], trials: int, folder: Path, tallies: dict[str, Tally]) -> None:
-    """Run the trials, row by row; what was run stands in ``tallies`` at any time."""
+def run(rows: Sequence[Row], trials: int, folder: Path, tallies: dict[str, Tally], report: Path) -> None:
+    """Run the trials that ``tallies`` lack, row by row; they and ``report`` hold what was run, at any time."""
     rig = ReplacedRig(folder)
     try:
         for row in rows:
-            tally = tallies[row.title] = Tally(row)
-            for number in range(trials):
+            tally = tallies.setdefault(row.title, Tally(row))
+            while tally.trials < trials:
                 began = time.monotonic()
                 _try(rig, row, tally)
-                print(
-                    f"\r{row.title[:50]:50} {number + 1}/{trials}  {time.monotonic() - began:4.1f} s", end=""
-                )
+                save(tallies, report)
+                took_s = time.monotonic() - began
+                print(f"\r{row.title[:50]:50} {tally.trials}/{trials}  {took_s:4.1f} s", end="")
+                if tally.missing:
+                    break
             print(f"\r{tally.line()}", flush=True)
     finally:
         rig.close()
+
+
+def save(tallies: Mapping[str, Tally], report: Path) -> None:
+    """For programs, for docs/safety.md, and to look at."""
+    ordered = [tallies[row.title] for row in TABLE if row.title in tallies]
+    results = [tally.result() for tally in ordered]
+    write_whole_text(report / RESULTS, json.dumps(results, indent=1))
+    lines = ["| row | what breaks | as required | figures |", "| --- | --- | --- | --- |"]
+    lines += [tally.markdown_line() for tally in ordered]
+    write_whole_text(report / TABLE_FILE, "\n".join(lines) + "\n")
+    write_whole_text(report / PICTURE, picture(ordered))
+
+
+def load(report: Path) -> dict[str, Tally]:
+    """What an earlier run left there, by the title of the row; rows that are no more are left out.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    path = report / RESULTS
+    rows = {(row.number, row.name): row for row in TABLE}
+    try:
+        results = [(rows.get((it["row"], it["name"])), it) for it in json.loads(path.read_text("utf-8"))]
+        return {row.title: Tally.of(row, result) for row, result in results if row is not None}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: holds no trials of fault rows: {error!r}") from error
 
 
 def _try(rig: ReplacedRig, row: Row, tally: Tally) -> None:
@@ -61,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--trials", type=int, default=20, help="of each row")
     parser.add_argument("--rows", type=int, nargs="*", help="numbers in the fault table; default all")
+    parser.add_argument("--resume", action="store_true", help="go on with what the report's folder holds")
     parser.add_argument("--report", type=Path, default=Path("reports/faults"), help="folder of the results")
     return parser.parse_args()
 
@@ -75,26 +108,41 @@ def main() -> int:
         print(f"faults: no row {unknown}; there are {known}; trials must be at least 1", file=sys.stderr)
         return 2
     arguments.report.mkdir(parents=True, exist_ok=True)
-    tallies: dict[str, Tally] = {}
+    try:
+        tallies = _begin(arguments.report, arguments.resume)
+    except ValueError as error:
+        print(f"faults: {error}", file=sys.stderr)
+        return 2
     of_others = frozenset(segments())
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ROS_LOG_DIR"] = folder
         try:
-            run(rows, arguments.trials, Path(folder), tallies)
+            run(rows, arguments.trials, Path(folder), tallies, arguments.report)
         except KeyboardInterrupt:
-            print("\nended early")
+            print("\nended early; --resume goes on")
         finally:
             remove_abandoned_segments(keep=of_others, left_the_graph=True)
-    results = [tally.result() for tally in tallies.values()]
-    (arguments.report / "faults.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    (arguments.report / "faults.svg").write_text(picture(list(tallies.values())), encoding="utf-8")
-    passed = sum(tally.passed for tally in tallies.values())
-    not_tried = sum(bool(tally.missing) for tally in tallies.values())
+    asked = [tallies[row.title] for row in rows if row.title in tallies]
+    passed = sum(tally.passed and tally.trials >= arguments.trials for tally in asked)
+    not_tried = sum(bool(tally.missing) for tally in asked)
     print(
-        f"{passed} of {len(tallies)} rows passed, {not_tried} not tried here; "
-        f"{arguments.report}/faults.json, faults.svg"
+        f"{passed} of {len(rows)} rows passed, {not_tried} not tried here; "
+        f"{arguments.report}/{RESULTS}, {TABLE_FILE}, {PICTURE}"
     )
     return 0 if passed + not_tried == len(rows) else 1
+
+
+def _begin(report: Path, resume: bool) -> dict[str, Tally]:
+    """What is known already.
+
+    Raises:
+        ValueError: there are results, and nobody said what is to become of them.
+    """
+    if not (report / RESULTS).exists():
+        return {}
+    if not resume:
+        raise ValueError(f"{report / RESULTS} is there: go on with --resume, or name another --report")
+    return load(report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,6 +20,17 @@ class Tally:
         """What the row needs and is not here."""
         self.failures: list[str] = []
         self.figures: dict[str, list[float]] = {name: [] for name in row.figures}
+
+    @classmethod
+    def of(cls, row: Row, result: Mapping[str, Any]) -> Self:
+        """What :meth:`result` told of the row."""
+        tally = cls(row)
+        tally.trials, tally.missing = result["trials"], result["not_tried"]
+        tally.failures = list(result["failures"])
+        for name, values in result["figures"].items():
+            if name in tally.figures:
+                tally.figures[name] = list(values["all"])
+        return tally
 
     def add(self, figures: Figures) -> None:
         """A trial that showed it."""
@@ -59,8 +71,19 @@ class Tally:
         done = self.trials - len(self.failures)
         return f"{self.row.title:50.50} {done}/{self.trials} {verdict}  {'; '.join(cells)}{''.join(trouble)}"
 
+    def markdown_line(self) -> str:
+        """For the table in docs/safety.md."""
+        done = f"{self.trials - len(self.failures)}/{self.trials}" if not self.missing else self.missing
+        cells = [
+            f"{_words(name)} {_number(np.median(values))} / {_number(max(values))} "
+            f"(≤ {_number(self.row.figures[name])}){' ms' if name.endswith('_ms') else ''}"
+            for name, values in self.figures.items()
+            if values
+        ]
+        return f"| {self.row.number} | {self.row.name} | {done} | {'; '.join(cells) or '—'} |"
+
     def result(self) -> dict[str, Any]:
-        """For JSON: p50 and worst of every figure beside its limit."""
+        """For JSON: p50, worst and all of every figure beside its limit."""
         return {
             "row": self.row.number,
             "name": self.row.name,
@@ -69,8 +92,23 @@ class Tally:
             "not_tried": self.missing,
             "failures": self.failures,
             "figures": {
-                name: {"p50": float(np.median(values)), "worst": max(values), "limit": self.row.figures[name]}
+                name: {
+                    "p50": float(np.median(values)),
+                    "worst": max(values),
+                    "limit": self.row.figures[name],
+                    "all": values,
+                }
                 for name, values in self.figures.items()
                 if values
             },
         }
+
+
+def _words(name: str) -> str:
+    plain = name.removesuffix("_ms").replace("_", " ")
+    return "at rest" if plain == "rest" else plain
+
+
+def _number(value: float) -> str:
+    """Milliseconds whole, ratios in hundredths."""
+    return f"{value:.0f}" if value >= 10.0 or value == round(value) else f"{value:.2f}"
