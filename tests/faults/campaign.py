@@ -6,8 +6,8 @@ Examples::
     make faults ARGS="--resume"
     make faults ARGS="--trials 3 --rows 1 2 18 --report reports/faults"
 
-What was run is kept after every trial: after Ctrl-C, or any other end, the same command with ``--resume`` goes
-on. A row passes when every trial showed the required behaviour and no figure was above its limit.
+What was run is kept after every trial: after Ctrl-C, or any other end, the same command goes on with
+``--resume``. A row passes when every trial showed the required behaviour and no figure was above its limit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RESULTS, TABLE_FILE, PICTURE = "faults.json", "faults.md", "faults.svg"
 
 
 def run(rows: Sequence[Row], trials: int, folder: Path, tallies: dict[str, Tally], report: Path) -> None:
-    """Run the trials that ``tallies`` lack, row by row; they and ``report`` hold what was run, at any time."""
+    """Run the trials that ``tallies`` lack, row by row; they and ``report`` hold what was run at any time."""
     rig = ReplacedRig(folder)
     try:
         for row in rows:
