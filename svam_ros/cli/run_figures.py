@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class MotionCounters:
     messages_rejected: int = 0
     active_s: float = 0.0
     """Steady time since the first chunk moved the arms after an engage."""
+    ticks_followed: int = 0
+    ticks_limited: int = 0
 
     @staticmethod
     def read(values: dict[str, str]) -> MotionCounters:
@@ -45,7 +48,15 @@ class MotionCounters:
             chunks_late=int(values.get("chunks_late", 0)),
             messages_rejected=int(values.get("messages_rejected", 0)),
             active_s=float(values.get("active_s", 0.0)),
+            ticks_followed=int(values.get("ticks_followed", 0)),
+            ticks_limited=int(values.get("ticks_limited", 0)),
         )
+
+    @staticmethod
+    def of_all(counted: Sequence[MotionCounters]) -> MotionCounters:
+        """What was counted in all of them."""
+        columns = zip(*map(astuple, (MotionCounters(), *counted)), strict=True)
+        return MotionCounters(*map(sum, columns))
 
     def since(self, earlier: MotionCounters) -> MotionCounters:
         """What was counted between ``earlier`` and now."""
@@ -55,6 +66,8 @@ class MotionCounters:
             self.chunks_late - earlier.chunks_late,
             self.messages_rejected - earlier.messages_rejected,
             self.active_s - earlier.active_s,
+            self.ticks_followed - earlier.ticks_followed,
+            self.ticks_limited - earlier.ticks_limited,
         )
 
 
@@ -138,23 +151,23 @@ class RunFigures:
 
     def report(self, model: str, engine: str) -> RunReport:
         """The figures of the episodes that are over; an interrupted one is not in them."""
-        executed = sum(counters.steps_executed for counters in self._counters)
-        stalled = sum(counters.steps_stalled for counters in self._counters)
-        active_s = sum(counters.active_s for counters in self._counters)
+        counted = MotionCounters.of_all(self._counters)
+        executed, stalled = counted.steps_executed, counted.steps_stalled
         stages_ms = summarize_stages([made.stages_ms for made in self._passes])
         totals = [made.stages_ms["total"] for made in self._passes if "total" in made.stages_ms]
         return RunReport(
-            effective_hz=round(executed / active_s, 3) if active_s > 0 else 0.0,
+            effective_hz=round(executed / counted.active_s, 3) if counted.active_s > 0 else 0.0,
             stall_ratio=round(stalled / max(1, executed + stalled), 5),
             chunks=len(self._passes),
             deadline_misses=sum(total > CHUNK_BUDGET_MS for total in totals),
-            chunks_late=sum(counters.chunks_late for counters in self._counters),
+            chunks_late=counted.chunks_late,
+            guard_activity=round(counted.ticks_limited / max(1, counted.ticks_followed), 5),
             observation_age_ms=summarize(made.observation_age_ms for made in self._passes),
             stages_ms=stages_ms,
             limits=CommandFigures.of(worst_of(self._audits), self._malformed),
             messages=MessageFigures(
                 dropped=self._dropped,
-                rejected=sum(counters.messages_rejected for counters in self._counters),
+                rejected=counted.messages_rejected,
             ),
             episodes=self.episodes,
             model=model,

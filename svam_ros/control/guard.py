@@ -20,6 +20,7 @@ from svam_ros.control.clocks import NS_PER_MS, NS_PER_S, TickClock
 from svam_ros.control.coming_to_rest import ComingToRest
 from svam_ros.control.commander_watch import CommanderWatch
 from svam_ros.control.faults import Fault, Finding, Reaction
+from svam_ros.control.guard_activity import GuardActivity
 from svam_ros.control.guard_state import MOVING, Command, GuardState, GuardStatus, WayToRest
 from svam_ros.control.joint_state_watch import JointStateWatch
 from svam_ros.control.motion_limiter import MotionLimiter
@@ -69,6 +70,7 @@ class Guard:
         self._owes_first_command = False
         self._ramp = ApproachRamp(settings, cobot.is_arm_joint)
         self._rest = ComingToRest(settings)
+        self._activity = GuardActivity(cobot.is_arm_joint)
         self._late_ticks = 0
         self._faults: Counter[Fault] = Counter()
         self.policy = PolicyWatch(self._faults)
@@ -239,6 +241,8 @@ class Guard:
             active_s=self._steps.seconds,
             steps_clamped=self._timeline.steps_clamped,
             late_ticks=self._late_ticks,
+            ticks_followed=self._activity.followed,
+            ticks_limited=self._activity.limited,
             faults=dict(self._faults),
         )
 
@@ -301,9 +305,9 @@ class Guard:
         fault = limiter.track(reference.positions, reference.velocities)
         if fault is not None:
             self._hold_for(fault, fault.text)
-        elif self._state is GuardState.RAMPING and self._ramp.arrives(
-            limiter.state.positions, reference.positions
-        ):
+        elif self._state is GuardState.FOLLOWING:
+            self._activity.count(limiter.state.positions, reference.positions)
+        elif self._ramp.arrives(limiter.state.positions, reference.positions):
             self._become(GuardState.FOLLOWING, None, "")
 
     def _judge_chunk(self, finding: Finding | None) -> None:

@@ -85,5 +85,9 @@ class GuardStatus:
     """Chunk steps moved into the joint limits."""
     late_ticks: int
     """Wake-ups that came a whole period late or more."""
+    ticks_followed: int
+    """Set-points on the path that chunks ask for, the way onto it left out."""
+    ticks_limited: int
+    """Of these, the ones that the joints' limits kept more than 0.02 rad off it."""
     faults: dict[Fault, int]
     """How often each fault was found."""

@@ -332,6 +332,8 @@ def _status_values(status: GuardStatus) -> dict[str, object]:
         "active_s": f"{status.active_s:.3f}",
         "steps_clamped": status.steps_clamped,
         "late_ticks": status.late_ticks,
+        "ticks_followed": status.ticks_followed,
+        "ticks_limited": status.ticks_limited,
     }
     if status.joint_state_age_ms is not None:
         values["joint_state_age_ms"] = f"{status.joint_state_age_ms:.1f}"

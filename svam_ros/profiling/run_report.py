@@ -91,6 +91,8 @@ class RunReport:
     """Of these, the ones whose pass took longer than the 320 ms that a chunk lasts. Each counts once."""
     chunks_late: int
     """Chunks that the guard refused because all of their steps were past; they may be misses as well."""
+    guard_activity: float
+    """Share of the set-points on the chunks' path that the joints' limits kept more than 0.02 rad off it."""
     observation_age_ms: LatencySummary
     """Age of the observation when its chunk was published."""
     stages_ms: Mapping[str, LatencySummary]

@@ -156,7 +156,8 @@ def run_table(report: RunReport) -> Table:
     age = report.observation_age_ms
     caption.append(
         f"  {report.chunks} chunks, {report.deadline_misses} later than {CHUNK_BUDGET_MS:.0f} ms, "
-        f"observation age p50 {milliseconds(age.p50)} p99 {milliseconds(age.p99)} ms",
+        f"observation age p50 {milliseconds(age.p50)} p99 {milliseconds(age.p99)} ms\n"
+        f"  limits kept {100.0 * report.guard_activity:.1f} % of the set-points off the chunks' path",
         "dim",
     )
     table = stage_table(report.stages_ms, f"{report.model} · {report.engine}", caption)

@@ -21,6 +21,7 @@ GUARDING = (
     "joint_state_watch",
     "motion_limiter",
     "policy_watch",
+    "guard_activity",
     "step_counter",
     "tracking_watch",
 )

@@ -111,6 +111,7 @@ def run_report(timings: tuple[ChunkTiming, ...], speed: float) -> RunReport:
         observation_age_ms=summarize(timing.observation_age_ms for timing in timings),
         stages_ms=summarize_stages([timing.stages_ms for timing in timings]),
         chunks_late=1,
+        guard_activity=0.004,
         limits=CommandFigures(0.61, 0.93, max_jerk_ratio=0.97, max_break_ratio=0.02, breaks=2),
         messages=MessageFigures(dropped=3, rejected=1),
         episodes=(

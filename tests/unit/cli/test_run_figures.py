@@ -30,7 +30,7 @@ def test_the_rate_is_fresh_steps_over_the_time_in_which_the_arms_should_have_mov
         figures.add_timing(timing(total))
     figures.record(False)
     figures.add_timing(timing(1.0))
-    before = MotionCounters(1000, 50, 3, 5, 90.0)
+    before = MotionCounters(1000, 50, 3, 5, 90.0, 4000, 10)
     after = MotionCounters.read(
         {
             "steps_executed": "1240",
@@ -38,6 +38,8 @@ def test_the_rate_is_fresh_steps_over_the_time_in_which_the_arms_should_have_mov
             "chunks_late": "4",
             "messages_rejected": "7",
             "active_s": "100.0",
+            "ticks_followed": "5000",
+            "ticks_limited": "35",
         }
     )
     result = EpisodeResult("lift_pot", 1, True, 240)
@@ -45,6 +47,7 @@ def test_the_rate_is_fresh_steps_over_the_time_in_which_the_arms_should_have_mov
     report = figures.report("tiny", "eager")
     assert report.effective_hz == pytest.approx(24.0)
     assert report.stall_ratio == pytest.approx(10 / 250)
+    assert report.guard_activity == pytest.approx(25 / 1000)
     assert report.chunks == 2
     assert (report.deadline_misses, report.chunks_late) == (1, 1)
     assert (report.messages.dropped, report.messages.rejected) == (11, 2)
