@@ -23,7 +23,7 @@ from pathlib import Path
 
 from faults.picture import picture
 from faults.replaced_rig import ReplacedRig
-from faults.row import NotHere, Row
+from faults.row import NotHere, Row, what_went_wrong
 from faults.table import TABLE
 from faults.tally import Tally
 from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
@@ -84,7 +84,7 @@ def _try(rig: ReplacedRig, row: Row, tally: Tally) -> None:
     except NotHere as needed:
         tally.missing = str(needed)
     except Exception as error:  # whatever it was, the other rows are still to be tried
-        tally.fail(f"{type(error).__name__}: {error}")
+        tally.fail(what_went_wrong(error))
 
 
 def _arguments() -> argparse.Namespace:

@@ -177,5 +177,5 @@ def restarted(rig: FaultRig) -> Figures:
     rig.start_policy({"model": SWING, "instruction": "swing", "mode": "aligned"})
     assert_resumes(rig)
     runs = {chunk["identity"].split("/")[0] for chunk in rig.record().chunks}
-    assert len(runs) == 2
+    assert len(runs) == 2, f"chunks of {len(runs)} runs: {sorted(runs)}"
     return {}

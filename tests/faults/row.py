@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from faults.rig import FaultRig
 from faults.trial_record import TrialRecord
@@ -58,6 +60,12 @@ def row(
         return trial
 
     return enter
+
+
+def what_went_wrong(error: Exception) -> str:
+    """The error of a trial, and the line that it came from: outside pytest an assertion says nothing else."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno}: {frame.line})"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from faults.footprint import Footprint, growth
 from faults.rig import FaultRig
-from faults.row import Row
+from faults.row import Row, what_went_wrong
 from faults.table import TABLE
 from svam_ros import graph
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
@@ -77,7 +77,7 @@ class Soak:
         try:
             figures = row.trial(self._rig)
         except Exception as error:  # whatever it was, the run goes on and tells
-            self._violated(row, f"{type(error).__name__}: {error}")
+            self._violated(row, what_went_wrong(error))
             return
         for name, value in figures.items():
             if value > row.figures[name]:

@@ -69,6 +69,19 @@ def test_what_was_run_is_kept_and_gone_on_with(trials, tmp_path, monkeypatch, ca
     assert (tmp_path / "faults.svg").read_text().startswith("<svg")
 
 
+def test_what_went_wrong_is_told_with_its_line(tmp_path, monkeypatch):
+    def break_down(rig):
+        assert rig is None
+
+    monkeypatch.setattr(campaign, "TABLE", (Row(20, "broken", break_down, {}),))
+    monkeypatch.setattr(campaign, "ReplacedRig", lambda folder: Rig())
+    monkeypatch.setenv("ROS_LOG_DIR", "")
+    assert run(monkeypatch, "--trials", 1, "--report", tmp_path) == 1
+    (result,) = json.loads((tmp_path / "faults.json").read_text())
+    assert "test_campaign.py" in result["failures"][0]
+    assert "assert rig is None" in result["failures"][0]
+
+
 def test_results_are_never_written_over_unasked(trials, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "--trials", 1, "--report", tmp_path, "--rows", 1) == 0
     assert run(monkeypatch, "--trials", 1, "--report", tmp_path, "--rows", 1) == 2
