@@ -169,6 +169,10 @@ def asleep(rig: FaultRig) -> Figures:
     return suffered.figures(Fault.POLICY_SILENT, GUARD)
 
 
+def _runs(rig: FaultRig) -> set[str]:
+    return {chunk["identity"].split("/")[0] for chunk in rig.record().chunks}
+
+
 @row(20, "the policy is started anew")
 def restarted(rig: FaultRig) -> Figures:
     """A new run id: its first chunk is taken, the motion resumes by a ramp."""
@@ -176,6 +180,8 @@ def restarted(rig: FaultRig) -> Figures:
     suffer(rig, lambda: rig.kill(POLICY), Fault.POLICY_SILENT, GUARD)
     rig.start_policy({"model": SWING, "instruction": "swing", "mode": "aligned"})
     assert_resumes(rig)
-    runs = {chunk["identity"].split("/")[0] for chunk in rig.record().chunks}
-    assert len(runs) == 2, f"chunks of {len(runs)} runs: {sorted(runs)}"
+    # The guard may have found the new policy before the referee has.
+    rig.operator.wait_until("chunks of two runs at the referee", lambda: len(_runs(rig)) > 1, 5.0)
+    rig.pause(0.3)
+    assert len(_runs(rig)) == 2, f"chunks of {sorted(_runs(rig))}"
     return {}

@@ -36,8 +36,8 @@ def _assert_motion_goes_on(rig: FaultRig) -> None:
     stalled = rig.operator.motion["steps_stalled"]
     rig.pause(1.5)
     assert_sound(rig, rig.record())
-    assert rig.operator.motion["state"] == "following"
-    assert rig.operator.motion["steps_stalled"] == stalled
+    motion = rig.operator.motion
+    assert (motion["state"], motion["steps_stalled"]) == ("following", stalled), f"before {stalled}: {motion}"
 
 
 def _assert_readable(part: Path) -> None:
