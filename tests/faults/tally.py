@@ -9,6 +9,15 @@ import numpy as np
 
 from faults.row import Figures, Row
 
+_WORDS = {
+    "rest_ms": "at rest",
+    "brake_ms": "at rest after being named",
+    "skew_ms": "between the two arms",
+    "end_ms": "process ended",
+    "speed_ratio": "peak speed / limit",
+}
+"""Of figures whose names say too little."""
+
 
 class Tally:
     """Figures of the trials that showed the required behaviour, and why others did not."""
@@ -75,8 +84,8 @@ class Tally:
         """For the table in docs/safety.md."""
         done = f"{self.trials - len(self.failures)}/{self.trials}" if not self.missing else self.missing
         cells = [
-            f"{_words(name)} {_number(np.median(values))} / {_number(max(values))} "
-            f"(≤ {_number(self.row.figures[name])}){' ms' if name.endswith('_ms') else ''}"
+            f"{_words(name)} {_number(name, np.median(values))} / {_number(name, max(values))} "
+            f"(≤ {_number(name, self.row.figures[name])}){' ms' if name.endswith('_ms') else ''}"
             for name, values in self.figures.items()
             if values
         ]
@@ -105,10 +114,9 @@ class Tally:
 
 
 def _words(name: str) -> str:
-    plain = name.removesuffix("_ms").replace("_", " ")
-    return "at rest" if plain == "rest" else plain
+    return _WORDS.get(name, name.removesuffix("_ms").replace("_", " "))
 
 
-def _number(value: float) -> str:
+def _number(name: str, value: float) -> str:
     """Milliseconds whole, ratios in hundredths."""
-    return f"{value:.0f}" if value >= 10.0 or value == round(value) else f"{value:.2f}"
+    return f"{value:.0f}" if name.endswith("_ms") else f"{value:.2f}"

@@ -99,6 +99,7 @@ def test_too_little_memory_is_said_before_a_weight_is_made(model, monkeypatch):
         PlainEngine(model)
 
 
+@pytest.mark.slow
 def test_profile_times_it_in_turn_with_ours(model, capsys):
     arguments = ["--model", "small", "--random-weights", "--against", "plain", "--repeats", "2"]
     assert main(["profile", *arguments]) == 0

@@ -28,6 +28,8 @@ BRIEF = [
     *("--recipe.training.precision", "no"),  # in halves, sums in another order show
 ]
 CLIPS = ["--recipe.held-out-clips", "2", "--recipe.pictured-clips", "1"]
+pytestmark = pytest.mark.slow  # every stage has quick tests of its own
+
 STAGES = (
     ["foundations", *BRIEF, "--recipe.held-out-pictures", "2"],
     ["teachers", *BRIEF, "--recipe.held-out-rows", "4", "--recipe.truth-grid", "16"],
@@ -99,7 +101,6 @@ def test_a_stage_is_not_begun_again_by_accident_but_resumed_on_demand(made, monk
     assert f"recipe.training.learning_rate ({rate:g} there, 0.5 now)" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", STAGES, ids=lambda command: command[0])
 def test_two_processes_do_every_stage_as_one_does(made, tmp_path, command):
     """The same rows in the same batches: sums are taken in another order, which two steps hardly show."""
@@ -130,7 +131,6 @@ def test_two_processes_do_every_stage_as_one_does(made, tmp_path, command):
         torch.testing.assert_close(ours[name], weight, rtol=1e-3, atol=2e-5, msg=name)
 
 
-@pytest.mark.slow
 def test_a_model_s_figures_and_those_of_baselines_come_into_its_card(made, monkeypatch):
     monkeypatch.chdir(made)
     policies = ("model", "blind", "replay")

@@ -128,6 +128,7 @@ def test_arithmetic_grows_with_the_rows_and_with_the_sampler_s_steps(monkeypatch
     assert 0.0 < 10 * per_pass < published
 
 
+@pytest.mark.slow
 def test_low_rank_trains_less_and_holds_more():
     whole, low = (StepPlan("video", "tiny", 2, low_rank=rank) for rank in (0, 4))
     assert list(low.differences())[1].startswith("updates of rank 4")

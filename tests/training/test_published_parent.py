@@ -59,6 +59,7 @@ def test_the_new_model_tells_of_the_old_one_and_of_all_runs(tuned, model):
     assert names == ["01_video.json", "02_decouplers.json", "03_actions.json", "04_tuned.json"]
 
 
+@pytest.mark.slow
 def test_a_model_of_which_no_runs_are_known_can_be_gone_on_from(model, data, tmp_path):
     opened = open_model(model)
     of, network = opened.manifest, opened.load_network()

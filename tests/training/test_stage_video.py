@@ -244,7 +244,10 @@ def test_wrong_noise_is_refused(changes):
         VideoNoise(**changes)
 
 
-@pytest.mark.parametrize("low_rank", [0, 2], ids=["all weights", "low rank"])
+@pytest.mark.parametrize(
+    "low_rank",
+    [pytest.param(0, id="all weights"), pytest.param(2, id="low rank", marks=pytest.mark.slow)],
+)
 def test_the_loop_trains_it_and_its_run_hands_it_on(tmp_path, low_rank):
     recipe = with_training(dataclasses.replace(RECIPE, low_rank=low_rank), steps=2)
     objective = video_objective(recipe)

@@ -89,6 +89,7 @@ def test_an_engine_that_was_not_built_is_named_with_the_command_that_builds_it(c
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_shows_both_engines_beside_the_paper(tmp_path):
     path = tmp_path / "profile.html"
     assert main(["profile", "--against", "eager", "--repeats", "2", "--html", str(path)]) == 0

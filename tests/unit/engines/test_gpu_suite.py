@@ -106,6 +106,7 @@ def test_the_file_is_there_after_every_step_and_no_time_left_is_said(tmp_path, m
     assert "gpu_suite.json" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_step_with_all_that_it_started_and_keeps_what_was_done(tmp_path):
     """A file of an earlier run does not stand for this one."""
     (tmp_path / "gpu_suite.json").write_text('{"steps": {"all": "of last week"}}')

@@ -15,7 +15,7 @@ PERIOD_S = 0.04
 PROFILE = load_robot_profile("cobot_magic")
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_the_expert_succeeds_on_a_few_scenes(task, shared):
     assert failing_seeds(task, range(200, 203), shared=shared) == []

@@ -130,6 +130,7 @@ def test_half_a_cached_tokenizer_is_refused_with_its_folder(published, hub, call
     assert calls == []
 
 
+@pytest.mark.slow
 def test_the_cache_is_where_hf_home_says(tmp_path):
     snapshot = write_cache(tmp_path / "hub")
     script = "from svam_ros.artifacts.published import clip_tokenizer as c; print(c.cached_clip_folder())"

@@ -78,6 +78,7 @@ def replaced(files: PublishedFiles, changes: dict[str, torch.Tensor | None]) -> 
     return dataclasses.replace(files, action=path)
 
 
+@pytest.mark.slow
 def test_files_in_every_published_format_become_a_model_that_opens_and_runs(published, tmp_path):
     stages = Stages()
     model, warnings = import_published(wanted(published, tmp_path / "models" / "small"), stages)
