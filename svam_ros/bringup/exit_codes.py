@@ -12,3 +12,5 @@ NO_DEVICE_MEMORY = 3
 """The same would happen to a new process, until somebody frees the device's memory."""
 DEVICE_LOST = 4
 """A device that failed is lost to the process that used it; a new one may do better."""
+HEARS_NOBODY = 5
+"""Its port in shared memory was deleted while it ran; a new process makes another."""

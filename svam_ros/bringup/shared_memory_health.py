@@ -4,7 +4,8 @@ Fast DDS gives every participant a port in shared memory: a file, and a lock bes
 owner lives. A node that is started anew after kill -9 gets the old one's port, and neighbours that still send
 to the old one delete it when they look between its creation and its locking. Fast DDS does not notice: others
 find the node and send, and it hears nothing, ever
-(https://github.com/eProsima/Fast-DDS/pull/4728 describes it; seen in 1 of about 50 such starts).
+(https://github.com/eProsima/Fast-DDS/pull/4728 describes it; seen in 1 of about 50 such starts). A node that
+slept for two seconds can lose its port as well: neighbours took it for dead.
 """
 
 from __future__ import annotations
@@ -23,13 +24,34 @@ _LOWEST_OWN_PORT = 7400
 def port_is_lost() -> bool:
     """Whether this process sends through shared memory, but has no port there that others find.
 
-    Of a process with one participant.
+    Of a process with one participant. Takes milliseconds; :class:`OwnPort` asks again for microseconds.
     """
-    opened, mapped = _open_files().values(), _mapped_files()
-    sends = any(_SEGMENT_LOCK.fullmatch(path) for path in opened)
-    ports = [match for match in map(_PORT_LOCK.fullmatch, opened) if match]
-    found = [int(port[2]) for port in ports if port[1] in mapped]
-    return sends and not any(number >= _LOWEST_OWN_PORT for number in found)
+    sends = any(_SEGMENT_LOCK.fullmatch(path) for path in _open_files().values())
+    return sends and not _own_ports()
+
+
+class OwnPort:
+    """The ports that others reach this process through, as they are when this is made."""
+
+    def __init__(self) -> None:
+        self._inodes = {path: path.stat().st_ino for path in _own_ports()}
+
+    def is_lost(self) -> bool:
+        """Whether one was deleted since, or another made in its place."""
+        return any(_inode(path) != inode for path, inode in self._inodes.items())
+
+
+def _own_ports() -> list[Path]:
+    mapped = _mapped_files()
+    locks = [match for match in map(_PORT_LOCK.fullmatch, _open_files().values()) if match]
+    return [Path(lock[1]) for lock in locks if int(lock[2]) >= _LOWEST_OWN_PORT and lock[1] in mapped]
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def close_shared_memory() -> None:

@@ -61,6 +61,7 @@ class Fault(Enum):
     INFERENCE_FAILED = ("a forward pass failed", Reaction.EXIT)
     DEVICE_MEMORY_EXHAUSTED = ("the device has no memory for a forward pass", Reaction.EXIT)
     DEVICE_FAILED = ("the device failed in a forward pass, and is lost to this process", Reaction.EXIT)
+    HEARS_NOBODY = ("the node hears nobody any more", Reaction.EXIT)
     JOINT_STATES_STALE = ("joint states are late", Reaction.HOLD)
     JOINT_STATES_LOST = ("no new joint states arrive any more", Reaction.STOP)
     CLOCK_JUMPED = ("ROS time jumped: stamps from before say nothing any more", Reaction.HOLD)

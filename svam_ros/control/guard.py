@@ -117,9 +117,9 @@ class Guard:
             self._steps.pause()
             self._become(GuardState.HOLDING, None, OPERATOR_REASON)
 
-    def stop(self, reason: str) -> None:
-        """Brake and stay until :meth:`engage`; the first reason stands."""
-        self._stop(None, reason)
+    def stop(self, reason: str, fault: Fault | None = None) -> None:
+        """Brake and stay until :meth:`engage`; the first reason stands, with the fault that it is told as."""
+        self._stop(fault, reason)
 
     # -- what comes in -----------------------------------------------------------------------------
 

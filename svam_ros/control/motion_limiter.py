@@ -46,7 +46,7 @@ swinging in opposite phase (1.0 does).
 """
 
 SETTLED_RAD = 1e-3
-"""So near to the place (rad, m), or so slow (a second), the way to it is over."""
+"""So near to the place (rad, m), and so slow (a second), the way to it is over."""
 
 POSITION_SLACK = 1e-9
 """Rounding that a braking motion may show beyond a limit (rad, m); outputs are clamped after it."""
@@ -128,11 +128,17 @@ class MotionLimiter:
         return None
 
     def settle(self, positions: FloatArray) -> bool:
-        """Move one period towards ``(n,)`` a place to rest at; whether the rest of the way is for braking."""
+        """Move one period towards ``(n,)`` a place to rest at; whether the rest of the way is for braking.
+
+        A place outside the limits is approached up to them. The way is over also where the joints stand
+        without acceleration: they can go no further. Being slow is not enough, for a joint that has to turn
+        back stands still for an instant on its way.
+        """
         self.limit_speed(1.0)
         self.track(positions, np.zeros_like(positions))
-        way, speeds = self._state.positions - positions, self._state.velocities
-        return bool(min(np.abs(way).max(), np.abs(speeds).max()) < SETTLED_RAD)
+        way = self._state.positions - np.clip(positions, self._limits.lower, self._limits.upper)
+        left = np.maximum(np.abs(way), np.abs(self._state.velocities))
+        return self.at_rest or bool(left.max() < SETTLED_RAD)
 
     def brake(self) -> None:
         """Move one period along the proved way to rest; at rest, stay."""

@@ -20,7 +20,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from svam_ros import graph
-from svam_ros.bringup.exit_codes import ENDED_IN_ORDER
+from svam_ros.bringup.exit_codes import ENDED_IN_ORDER, HEARS_NOBODY
 from svam_ros.cobot import ARM_NAMES, RobotProfile, load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.message_conversion import (
@@ -30,7 +30,7 @@ from svam_ros.nodes.message_conversion import (
     status_message,
     time_message,
 )
-from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.node_main import hearing_lost, run_node
 from svam_ros.nodes.polled_subscriptions import PolledSubscriptions
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.parameters import ParameterError, SimulationParameters, describe
@@ -100,6 +100,11 @@ class CobotSimNode(Node):
     def request_shutdown(self) -> None:
         """SIGINT or SIGTERM: nothing here has to come to rest."""
         self._exit_code = ENDED_IN_ORDER
+
+    def on_hearing_lost(self) -> None:
+        """The arms' drivers hear no command any more."""
+        self.get_logger().fatal(str(hearing_lost()))
+        self._exit_code = HEARS_NOBODY
 
     def on_internal_error(self, error: Exception) -> None:
         """A service or timer failed: the process ends by it."""

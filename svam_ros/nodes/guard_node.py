@@ -16,12 +16,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import Trigger
 
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import ENDED_IN_ORDER, FAILED, HEARS_NOBODY
 from svam_ros.bringup.reach import strangers_warning
+from svam_ros.control.faults import Finding
 from svam_ros.control.guard import GuardState
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.guard_session import GuardSession
 from svam_ros.nodes.message_conversion import status_message
-from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.node_main import hearing_lost, run_node
 from svam_ros.nodes.real_time import apply_real_time
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.nodes.transitions import failing_aloud
@@ -53,6 +55,7 @@ class GuardNode(LifecycleNode):
         self._refusal: Exception | None = None
         self._finalized = False
         self._told_to_end = False
+        self._deafness: Finding | None = None
         self._ending_since: float | None = None
         declare_parameters(self, GuardParameters, self._fixed_parameters)
         parameters = read_parameters(self, GuardParameters)
@@ -184,13 +187,19 @@ class GuardNode(LifecycleNode):
         """
         self._told_to_end = True
 
+    def on_hearing_lost(self) -> None:
+        """Neither stop calls nor joint states arrive any more: the next cycle brakes."""
+        self._deafness = hearing_lost()
+        self.get_logger().fatal(str(self._deafness))
+        self._told_to_end = True
+
     def finished(self) -> int | None:
-        """0 once the arms are at rest, 1 when they are not a second after the brake."""
+        """Exit code once the arms are at rest, or a second after the brake when they are not."""
         if self._ending_since is None:
             return None
         if self._session is None or self._session.at_rest:
-            return 0
-        return 1 if time.monotonic() - self._ending_since > SHUTDOWN_PATIENCE_S else None
+            return HEARS_NOBODY if self._deafness is not None else ENDED_IN_ORDER
+        return FAILED if time.monotonic() - self._ending_since > SHUTDOWN_PATIENCE_S else None
 
     def release(self) -> None:
         """Close everything; what the black box holds is kept."""
@@ -200,7 +209,9 @@ class GuardNode(LifecycleNode):
         """What is to be done now: see :meth:`GuardSession.cycle`."""
         if self._told_to_end and self._ending_since is None:
             self._ending_since = time.monotonic()
-            if self._session is not None:
+            if self._session is not None and self._deafness is not None:
+                self._session.stop(str(self._deafness), "hears nobody", self._deafness.fault)
+            elif self._session is not None:
                 self._session.stop("the guard was told to end", "the process was told to end")
         if self._session is not None:
             self._session.cycle()

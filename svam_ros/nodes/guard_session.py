@@ -163,9 +163,9 @@ class GuardSession:
         self.note("operator", "hold asked for")
         return self._guard.status(time.monotonic_ns()).state
 
-    def stop(self, reason: str, note: str) -> None:
+    def stop(self, reason: str, note: str, fault: Fault | None = None) -> None:
         """Brake and stay until the next engage; ``note`` goes into the black box."""
-        self._guard.stop(reason)
+        self._guard.stop(reason, fault)
         self.note("operator", note)
 
     def brake_after(self, what: str, error: Exception) -> None:

@@ -20,8 +20,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from svam_ros.bringup.exit_codes import REFUSED_TO_START
-from svam_ros.bringup.shared_memory_health import close_shared_memory, port_is_lost
+from svam_ros.bringup.shared_memory_health import OwnPort, close_shared_memory, port_is_lost
 from svam_ros.bringup.supervisor import PARENT_VARIABLE
+from svam_ros.control.faults import Fault, Finding
 
 _PR_SET_PDEATHSIG = 1
 
@@ -46,6 +47,13 @@ class DeafNodeError(RuntimeError):
     """The node would be found by others and hear none of them, however often it was made anew."""
 
 
+def hearing_lost() -> Finding:
+    """What a node says of itself whose port is lost."""
+    return Finding(
+        Fault.HEARS_NOBODY, "another process has deleted its port in shared memory; it ends, start it anew"
+    )
+
+
 class RunnableNode(Protocol):
     """What :func:`run_node` needs of a node beside being one."""
 
@@ -57,6 +65,9 @@ class RunnableNode(Protocol):
 
     def request_shutdown(self) -> None:
         """SIGINT or SIGTERM came: bring motion to rest, then make :meth:`finished` true."""
+
+    def on_hearing_lost(self) -> None:
+        """Nobody is heard any more: bring motion to rest, then end with ``exit_codes.HEARS_NOBODY``."""
 
     def finished(self) -> int | None:
         """The exit code once the process may end, ``None`` before."""
@@ -130,6 +141,7 @@ def _spin_until_finished(node: Node) -> int:
         signal.signal(number, on_signal)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    port, hears = OwnPort(), True
     try:
         next_cycle_s = next_look_s = time.monotonic()
         while (code := runnable.finished()) is None:
@@ -140,6 +152,9 @@ def _spin_until_finished(node: Node) -> int:
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + EXECUTOR_PERIOD_S
                 _look(executor, runnable)
+                if hears and port.is_lost():
+                    hears = False
+                    runnable.on_hearing_lost()
         return code
     except ExternalShutdownException:
         return 0

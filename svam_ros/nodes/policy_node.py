@@ -17,7 +17,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -27,7 +26,7 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from svam_ros import graph
-from svam_ros.bringup.exit_codes import DEVICE_LOST, ENDED_IN_ORDER, FAILED, NO_DEVICE_MEMORY
+from svam_ros.bringup.exit_codes import DEVICE_LOST, ENDED_IN_ORDER, FAILED, HEARS_NOBODY, NO_DEVICE_MEMORY
 from svam_ros.cobot import ARM_NAMES, Cobot, RobotProfile, load_cobot, load_robot_profile
 from svam_ros.control.camera_watch import CameraWatch
 from svam_ros.control.chunk_schedule import ChunkSchedule, ScheduleSettings
@@ -38,9 +37,10 @@ from svam_ros.engines.policy_engine import DeviceFailed, PolicyEngine
 from svam_ros.nodes import quality_of_service as qos
 from svam_ros.nodes.inference_loop import ChunkTiming, InferenceLoop, InferenceSettings, longest_pass_s
 from svam_ros.nodes.message_conversion import chunk_message, status_message
-from svam_ros.nodes.node_main import run_node
+from svam_ros.nodes.node_main import hearing_lost, run_node
 from svam_ros.nodes.policy_camera import subscribe_camera
 from svam_ros.nodes.policy_diagnostics import policy_faults, policy_summary, policy_values
+from svam_ros.nodes.policy_instruction import INSTRUCTION_PARAMETER, check_parameter
 from svam_ros.nodes.policy_model import policy_model
 from svam_ros.nodes.policy_schedule import schedule_settings
 from svam_ros.nodes.polled_subscriptions import POLL_PERIOD_S, PolledSubscriptions
@@ -48,14 +48,17 @@ from svam_ros.nodes.ros_clock import RosClock
 from svam_ros.nodes.ros_parameters import declare_parameters, read_parameters
 from svam_ros.nodes.sign_of_life import SignOfLife
 from svam_ros.nodes.transitions import failing_aloud
-from svam_ros.parameters import ParameterError, PolicyParameters, describe
+from svam_ros.parameters import PolicyParameters, describe
 from svam_ros.translation.instructions import check_instruction
 from svam_ros.translation.joint_states import read_joint_state
 from svam_ros.translation.rejection import RejectedMessage
 from svam_ros.types import ActionChunk
 
-INSTRUCTION_PARAMETER = "instruction"
-EXIT_CODES = {Fault.DEVICE_MEMORY_EXHAUSTED: NO_DEVICE_MEMORY, Fault.DEVICE_FAILED: DEVICE_LOST}
+EXIT_CODES = {
+    Fault.DEVICE_MEMORY_EXHAUSTED: NO_DEVICE_MEMORY,
+    Fault.DEVICE_FAILED: DEVICE_LOST,
+    Fault.HEARS_NOBODY: HEARS_NOBODY,
+}
 LAST_WORDS_S = 0.2
 """What is published by a process that ends at once may never leave it."""
 WATCH_PERIOD_S = 0.05
@@ -71,9 +74,10 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__(graph.POLICY_NODE)
-        declare_parameters(self, PolicyParameters, self._fixed_parameters, _check_parameter)
+        declare_parameters(self, PolicyParameters, self._fixed_parameters, check_parameter)
         read_parameters(self, PolicyParameters)
         self._exit_code: int | None = None
+        self._deafness: Finding | None = None
         self._heard_at_s = 0.0
         self._engine: PolicyEngine | None = None
         self._schedule: ScheduleSettings | None = None
@@ -194,6 +198,11 @@ class PolicyNode(LifecycleNode):
         """SIGINT or SIGTERM: nothing of ours moves the arms, so end at once."""
         self._exit_code = ENDED_IN_ORDER
 
+    def on_hearing_lost(self) -> None:
+        """Neither frames nor joint states arrive any more: the process ends by it."""
+        self._deafness = hearing_lost()
+        self._faults[self._deafness.fault] += 1
+
     def on_internal_error(self, error: Exception) -> None:
         """A service or timer failed: the process ends by it, and the guard brakes."""
         raise error
@@ -299,7 +308,7 @@ class PolicyNode(LifecycleNode):
             self._exit_code = EXIT_CODES.get(finding.fault, FAILED)
 
     def _finding(self) -> Finding | None:
-        return None if self._loop is None else self._loop.fault()
+        return self._deafness or (None if self._loop is None else self._loop.fault())
 
     def _all_faults(self) -> Counter[Fault]:
         """Of the node's whole life."""
@@ -327,14 +336,6 @@ class PolicyNode(LifecycleNode):
         if self._engine is not None:
             self._engine.close()
         self._engine = self._schedule = None
-
-
-def _check_parameter(name: str, value: Any) -> None:
-    if name == INSTRUCTION_PARAMETER:
-        try:
-            check_instruction(value)
-        except RejectedMessage as error:
-            raise ParameterError(f"parameter '{name}' is {value[:80]!r}: {error}") from error
 
 
 def main() -> int:

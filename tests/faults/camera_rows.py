@@ -7,12 +7,9 @@ import time
 from functools import partial
 
 from faults.rig import FaultRig
-from faults.row import NAMED_MS, Figures, assert_resumes, assert_sound, row, suffer
+from faults.row import BRAKE_MS, HORIZON_MS, NAMED_MS, Figures, assert_resumes, assert_sound, row, suffer
 from svam_ros.control.faults import Fault
 
-HORIZON_MS = 640.0
-"""Sixteen steps: the longest that a chunk in force goes on."""
-BRAKE_MS = 350.0
 LOOK_MS = 160.0
 """Between two frames that are looked at, and not only counted."""
 FRAME_AGE_MS = 150.0

@@ -11,6 +11,7 @@ from trajectory_msgs.msg import JointTrajectory
 from faults.chunk_source import Spoil, as_they_are
 from faults.rig import FaultRig
 from faults.row import (
+    BRAKE_MS,
     NAMED_MS,
     Figures,
     Suffered,
@@ -24,7 +25,6 @@ from svam_ros.control.faults import Fault
 
 CHUNK_MS = 160.0
 PLAN_MS = 480.0
-BRAKE_MS = 350.0
 GUARD = "guard_node"
 
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import JointState
 from support.processes import spec
 
 from faults.rig import FaultRig
-from faults.row import NAMED_MS, Figures, Suffered, assert_sound, assert_stays_stopped, row
+from faults.row import BRAKE_MS, NAMED_MS, Figures, Suffered, assert_sound, assert_stays_stopped, row
 from svam_ros import graph
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.control.faults import Fault
@@ -25,7 +25,6 @@ from svam_ros.nodes.robot_operator import OperatorError
 from svam_ros.translation.commands import arm_command
 
 GUARD = "guard_node"
-BRAKE_MS = 350.0
 SERVICE_MS = 10.0
 """A request waits for the guard's next look."""
 

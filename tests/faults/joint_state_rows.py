@@ -8,13 +8,22 @@ from collections.abc import Callable
 from functools import partial
 
 from faults.rig import FaultRig
-from faults.row import NAMED_MS, Figures, assert_resumes, assert_sound, assert_stays_stopped, row, suffer
+from faults.row import (
+    BRAKE_MS,
+    NAMED_MS,
+    SETTLE_S,
+    Figures,
+    assert_resumes,
+    assert_sound,
+    assert_stays_stopped,
+    row,
+    suffer,
+)
 from svam_ros.cobot import ARM_NAMES
 from svam_ros.control.faults import Fault
 from svam_ros.control.settings import GuardSettings
 
 HOLD_MS, STOP_MS = GuardSettings().joint_state_hold_ms, GuardSettings().joint_state_stop_ms
-BRAKE_MS = 350.0
 
 
 def _states_break(rig: FaultRig, how: str, *, first: Fault) -> Figures:
@@ -25,6 +34,7 @@ def _states_break(rig: FaultRig, how: str, *, first: Fault) -> Figures:
     figures = suffered.figures(first, "guard_node")
     suffered.named_ms(Fault.JOINT_STATES_LOST, "guard_node")
     arm.tell(states="sound")
+    rig.pause(0.1)  # an old state may still be on its way to the referee
     assert_stays_stopped(rig)
     return figures
 
@@ -91,8 +101,10 @@ def blocked(rig: FaultRig) -> Figures:
     left = rig.parts["left"]
     suffered = suffer(rig, partial(left.tell, blocked=0), Fault.ARM_NOT_FOLLOWING, "guard_node", "stopped")
     named_ms = suffered.named_ms(Fault.ARM_NOT_FOLLOWING, "guard_node")
-    commanded = suffered.record.commands["left"].positions[-1]
-    measured = suffered.record.states["left"].positions[-1]
+    rig.pause(SETTLE_S)  # the way back to where the arm stands takes a second
+    record = rig.record()
+    assert_sound(rig, record)
+    commanded, measured = (track["left"].positions[-1] for track in (record.commands, record.states))
     off_rad = float(abs(commanded - measured)[:6].max())
     assert off_rad < 0.02, f"the last set-point presses on by {off_rad:.3f} rad"
     left.tell(blocked=None)

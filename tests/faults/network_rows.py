@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 from faults.rig import FaultRig
-from faults.row import NAMED_MS, Figures, NotHere, row
+from faults.row import BRAKE_MS, HORIZON_MS, NAMED_MS, Figures, NotHere, row
 from faults.two_hosts import TwoHosts, command_in, obstacle
 
 TRIAL_S = 240.0
-HORIZON_MS, BRAKE_MS = 640.0, 350.0
 
 
 @row(29, "a cut network that heals", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)

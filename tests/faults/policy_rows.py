@@ -5,12 +5,22 @@ from __future__ import annotations
 import signal
 import time
 
+from support.lost_port import delete_port
+
 from faults.rig import SWING, FaultRig
-from faults.row import NAMED_MS, Figures, Suffered, assert_resumes, assert_sound, row, suffer
+from faults.row import (
+    BRAKE_MS,
+    HORIZON_MS,
+    NAMED_MS,
+    Figures,
+    Suffered,
+    assert_resumes,
+    assert_sound,
+    row,
+    suffer,
+)
 from svam_ros.control.faults import Fault
 
-HORIZON_MS = 640.0
-BRAKE_MS = 350.0
 POLICY, GUARD = "policy_node", "guard_node"
 HANG_MS = 5000.0
 """A pass that takes longer hangs: LONGEST_PASS_S of inference_loop."""
@@ -167,6 +177,20 @@ def asleep(rig: FaultRig) -> Figures:
     ages_ms = [(chunk["heard_ns"] + offset_ns - chunk["stamp_ns"]) / 1e6 for chunk in woken]
     assert max(ages_ms) < HORIZON_MS, f"a chunk was made of what was seen {max(ages_ms):.0f} ms before"
     return suffered.figures(Fault.POLICY_SILENT, GUARD)
+
+
+@row(20, "the policy hears nobody any more", named_ms=NAMED_MS, rest_ms=HORIZON_MS + BRAKE_MS)
+def deaf(rig: FaultRig) -> Figures:
+    """It says so and ends, the guard holds; started anew, as by ``ros2 launch``, it goes on."""
+    rig.prepare()
+
+    def take_its_port() -> int:
+        delete_port(rig.supervisor.pid(POLICY))
+        return time.monotonic_ns()
+
+    suffered = suffer(rig, take_its_port, Fault.HEARS_NOBODY)
+    assert_resumes(rig)
+    return suffered.figures(Fault.HEARS_NOBODY, POLICY)
 
 
 def _runs(rig: FaultRig) -> set[str]:

@@ -16,6 +16,7 @@ from faults.chunk_source import ChunkSource
 from faults.companion import Companion
 from faults.trial_record import TrialRecord
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import HEARS_NOBODY
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cobot import load_cobot, load_robot_profile
 from svam_ros.control.faults import Fault
@@ -113,6 +114,14 @@ class FaultRig:
         for transition in ("configure", "activate"):
             self.operator.transition(graph.POLICY_NODE, transition, ANSWER_S)
         self._policy = parameters
+
+    def replace_deaf_policy(self) -> None:
+        """Where the policy says that it hears nobody: wait for its end, and start it anew."""
+        if Fault.HEARS_NOBODY.name in self.named.get(graph.POLICY_NODE, ()):
+            assert self.wait_exit(graph.POLICY_NODE) == HEARS_NOBODY
+            assert self._policy is not None
+            del self.named[graph.POLICY_NODE]
+            self.start_policy(self._policy)
 
     def begin(self) -> None:
         """Forget what was recorded and named."""

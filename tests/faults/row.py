@@ -14,6 +14,11 @@ from svam_ros.control.faults import Fault
 
 NAMED_MS = 200.0
 """Every fault is named on /diagnostics within this time of being there to see."""
+BRAKE_MS = 350.0
+"""To measured rest. A swing (rig.SWING) moves at up to 1 rad/s: 250 ms at 5 rad/s^2 and 100 rad/s^3, and what
+the guard's tick, the messages and the arms take on top."""
+HORIZON_MS = 640.0
+"""Sixteen steps: the longest that a chunk in force goes on."""
 SETTLE_S = 0.8
 """Arms that brake from full speed are at rest after 0.3 s."""
 
@@ -128,8 +133,16 @@ def assert_sound(rig: FaultRig, record: TrialRecord) -> None:
 
 
 def assert_resumes(rig: FaultRig) -> None:
-    """After a hold the motion comes back by itself, within the limits."""
-    rig.wait_state("following", 10.0)
+    """After a hold the motion comes back by itself, within the limits.
+
+    A policy that hears nobody any more is started anew, as ``ros2 launch`` does.
+    """
+
+    def follows() -> bool:
+        rig.replace_deaf_policy()
+        return rig.operator.motion.get("state") == "following"
+
+    rig.wait("the motion", follows, 10.0)
     rig.pause(0.3)
     assert_sound(rig, rig.record())
 

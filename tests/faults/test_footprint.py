@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from faults.footprint import Footprint, growth
 from svam_ros.bringup.ros_environment import claim_domain_id, ros_environment
-from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments
+from svam_ros.bringup.shared_memory import remove_abandoned_segments, segments, segments_of
 
 NODE = """
 import rclpy, sys
@@ -49,18 +50,22 @@ def started(environment: dict[str, str]) -> subprocess.Popen[str]:
 
 def test_what_a_killed_neighbour_leaves_is_not_counted():
     of_others = frozenset(segments())
+    ours: set[Path] = set()
     with claim_domain_id() as domain_id:
         environment = ros_environment(domain_id)
         node, neighbour = started(environment), started(environment)
         try:
             before, of_neighbour = Footprint.of(node.pid, 0.0), Footprint.of(neighbour.pid, 0.0)
+            ours = segments_of((node.pid, neighbour.pid)) - of_others
             neighbour.kill()
             neighbour.communicate()
             after = Footprint.of(node.pid, 1.0)
             left = len(segments() - of_others)
         finally:
             node.communicate("")
-            assert remove_abandoned_segments(keep=of_others) > 0
+            remove_abandoned_segments(keep=of_others)  # tests beside this one may have done it before
+            assert ours
+            assert not ours & segments()
     assert before.segments == after.segments == of_neighbour.segments > 0
     assert left > before.segments
     assert before.memory_mb > 5.0

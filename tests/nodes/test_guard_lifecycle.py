@@ -15,10 +15,12 @@ import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from support.fake_cobot import FakeCobot, stream, wait_for
+from support.lost_port import delete_port
 from support.motion_checks import assert_came_to_rest, assert_within_limits, speeds
 from support.processes import spec
 
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import HEARS_NOBODY
 from svam_ros.bringup.supervisor import Supervisor
 from svam_ros.cobot import load_robot_profile
 from svam_ros.nodes import quality_of_service as qos
@@ -290,6 +292,22 @@ def test_a_signal_ends_a_guard_that_commands_nothing_with_zero(bench, led, numbe
     wait_for(lambda: bench.supervisor.exit_code(GUARD) is not None, 10.0, "the end")
     assert bench.supervisor.exit_code(GUARD) == 0
     assert bench.log.count() == 0
+
+
+def test_a_guard_that_hears_nobody_any_more_says_so_brakes_and_ends(bench):
+    bench.start()
+    bench.lead("configure", "activate")
+    bench.follow("run")
+    chunks = threading.Thread(target=stream, args=(bench.robot, 1.5), kwargs={"run_id": "unheard"})
+    chunks.start()
+    time.sleep(0.3)
+    delete_port(bench.supervisor.pid(GUARD))
+    chunks.join()
+    wait_for(lambda: bench.supervisor.exit_code(GUARD) is not None, 10.0, "the end")
+    assert bench.supervisor.exit_code(GUARD) == HEARS_NOBODY
+    assert any("the node hears nobody any more" in text for text in bench.diagnosed)
+    assert_came_to_rest(bench.log)
+    assert_within_limits(bench.log)
 
 
 def test_a_signal_in_the_middle_of_deactivate_cuts_no_braking_short(bench):

@@ -6,12 +6,17 @@ import threading
 from pathlib import Path
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from support.fake_cobot import FakeCobot
+from support.lost_port import delete_port
 from support.processes import spec
 
 from svam_ros import graph
+from svam_ros.bringup.exit_codes import HEARS_NOBODY
 from svam_ros.bringup.shared_memory import SHARED_MEMORY, segments, segments_of
 from svam_ros.cobot import load_robot_profile
+from svam_ros.nodes import quality_of_service as qos
+from svam_ros.nodes.message_conversion import status_values
 from svam_ros.nodes.robot_operator import NotInTime, Operator
 
 PROFILE = load_robot_profile("cobot_magic")
@@ -74,6 +79,31 @@ def test_a_node_that_can_never_hear_says_so_and_does_not_start(supervisor):
     deleter.close()
     assert supervisor.exit_code(graph.GUARD_NODE) == 2
     assert "hear nobody: end all ROS processes" in supervisor.last_words(graph.GUARD_NODE)
+
+
+@pytest.mark.parametrize("name", [graph.GUARD_NODE, graph.POLICY_NODE, graph.SIMULATION_NODE])
+def test_a_node_that_loses_its_port_while_it_runs_says_so_and_ends(supervisor, name):
+    operator = Operator(PROFILE)
+    named: set[str] = set()
+    operator.node.create_subscription(
+        DiagnosticArray,
+        graph.DIAGNOSTICS_TOPIC,
+        lambda message: named.update(status_values(message, graph.POLICY_NODE).get("found", "").split()),
+        qos.STATUS,
+    )
+    supervisor.start(spec(name))
+    if name == graph.SIMULATION_NODE:
+        operator.wait_until("frames", lambda: operator.frames_seen > 0, 30.0)
+    else:
+        operator.lifecycle_state(name, 30.0)  # answered by a node that has begun to run
+    (pid,) = supervisor.pids()
+    delete_port(pid)
+    operator.wait_until("its end", lambda: supervisor.exit_code(name) is not None, 10.0)
+    assert supervisor.exit_code(name) == HEARS_NOBODY
+    assert "the node hears nobody any more: another process has deleted" in supervisor.last_words(name)
+    if name == graph.POLICY_NODE:
+        assert named == {"HEARS_NOBODY"}
+    operator.close()
 
 
 def test_an_operator_that_lost_its_port_says_why_it_waited_in_vain(ros_domain):

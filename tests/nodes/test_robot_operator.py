@@ -109,6 +109,19 @@ def test_a_request_whose_answer_was_lost_is_made_again(bench):
     assert services.calls == ["engage", "engage"]
 
 
+def test_clients_are_kept_and_the_one_that_stops_is_there_before_the_first_call(bench):
+    services, operator = bench
+    assert names_of_clients(operator) == ["guard_node/stop"]
+    services.offer(lost_answers=0)
+    for _ in range(3):
+        operator.trigger("worker", "~/engage", timeout_s=20.0)
+    assert names_of_clients(operator) == ["guard_node/stop", "worker/engage"]
+
+
+def names_of_clients(operator: Operator) -> list[str]:
+    return [client.srv_name.lstrip("/") for client in operator.node.clients]
+
+
 def test_a_refusal_is_not_asked_again(bench):
     services, operator = bench
     services.obey = False
