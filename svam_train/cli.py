@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.run(_options(command, arguments[1:]))
     except Interrupted as stopped:
         print("svam-train: saved; the same command with --resume goes on from here", file=sys.stderr)
-        return int(stopped.code or EXIT_INTERRUPTED)
+        return _left_together(int(stopped.code or EXIT_INTERRUPTED))
     except KeyboardInterrupt:
         goes_on = not _command(arguments[0]).starts_over
         way_on = "; the same command goes on where this one ended" if goes_on else ""
@@ -48,7 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"svam-train: {error}", file=sys.stderr)
         return EXIT_REFUSED
-    return 0
+    return _left_together(0)
+
+
+def _left_together(exit_code: int) -> int:
+    """The code; a command that did not train has not loaded what ends several processes, and need not."""
+    if "svam_train.training.processes" in sys.modules:
+        from svam_train.training.processes import leave_together
+
+        leave_together(exit_code)
+    return exit_code
 
 
 def _command(name: str) -> Command:

@@ -18,7 +18,9 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from svam_train.recipes.training_settings import TrainingSettings
+from svam_train.training.interruption import Interrupted
 from svam_train.training.loop import train
+from svam_train.training.processes import leave_together
 from svam_train.training.run_folder import RunError, RunFolder
 
 SETTINGS = TrainingSettings(
@@ -132,6 +134,10 @@ def main() -> int:
     except RunError as error:
         print(error, file=sys.stderr)
         return 1
+    except Interrupted as stopped:
+        leave_together(int(stopped.code or 0))
+        raise
+    leave_together(0)
     return 0
 
 
